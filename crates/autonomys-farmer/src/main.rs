@@ -1,0 +1,3 @@
+//! Command line of `autonomys-farmer`; every role lives in its own module.
+
+fn main() {}
