@@ -4,9 +4,16 @@
 //! [`ChiaProofOfSpace`] is what the network uses; [`FastTestProofOfSpace`] is a trivial stand-in for development chains.
 //! The rules are described in `docs/protocol/proof-of-space.md`.
 
+mod chia;
+mod compute;
+mod constants;
+mod f1;
 mod kind;
 mod shim;
+mod unbounded;
+mod verify;
 
+pub use chia::ChiaProofOfSpace;
 pub use kind::{ParseProofOfSpaceKindError, ProofOfSpaceKind, proof_of_space};
 pub use shim::FastTestProofOfSpace;
 
