@@ -101,9 +101,8 @@ pub const fn solution_range_to_pieces(solution_range: SolutionRange, slot_probab
 }
 
 const fn one_piece_range(slot_probability: (u64, u64)) -> u64 {
-    (SolutionRange::MAX / at_least_one(slot_probability.1)).saturating_mul(slot_probability.0)
-        / NUM_CHUNKS as u64
-        * NUM_S_BUCKETS as u64
+    let range = (SolutionRange::MAX / at_least_one(slot_probability.1)).saturating_mul(slot_probability.0);
+    (range / NUM_CHUNKS as u64).saturating_mul(NUM_S_BUCKETS as u64)
 }
 
 const fn at_least_one(number: u64) -> u64 {
