@@ -1,0 +1,32 @@
+//! KZG commitments over BLS12-381: field, transforms, commitments, witnesses, reference strings.
+//!
+//! The rules are in `docs/protocol/kzg.md`. Everything here is synchronous and runs on the calling thread; the functions
+//! that can use several cores say so by taking a [`rayon::ThreadPool`].
+//!
+//! * [`Scalar`]: field element; [`transform`]: discrete Fourier transforms over the nested domains `w_n`.
+//! * [`Polynomial`]: coefficient form; [`Polynomial::interpolate`] goes from values to coefficients.
+//! * [`reference_string`]: the structured reference string (mainnet or an insecure one for development), its import.
+//! * [`Kzg`]: commit, create witnesses (one, or all of a small polynomial at once), verify, batch verification.
+
+mod batch_affine;
+mod commitment_batch;
+mod conversions;
+mod g1;
+mod kzg;
+mod msm;
+mod opening_batch;
+mod polynomial;
+mod scalar;
+mod witnesses;
+
+pub mod group_transform;
+pub mod reference_string;
+pub mod transform;
+
+pub use commitment_batch::{CommitmentBatch, CommitmentBatchError};
+pub use g1::{Commitment, G1Point, PointError, Witness};
+pub use kzg::{Kzg, KzgError};
+pub use opening_batch::Opening;
+pub use polynomial::Polynomial;
+pub use reference_string::ReferenceString;
+pub use scalar::{Scalar, ScalarError};
