@@ -1,0 +1,90 @@
+//! Every bound of the data plane in one place, each with its reason.
+
+use std::time::Duration;
+
+/// Largest item in bytes. A piece has 1 048 672 bytes; 64 KiB above 1 MiB leaves room without inviting abuse.
+pub const MAX_ITEM_LEN: usize = 1024 * 1024 + 64 * 1024;
+
+/// Most keys in one `Get`: the pieces of one segment, the largest batch that means anything to a cache.
+pub const MAX_KEYS_PER_GET: usize = 256;
+
+/// Bytes of a sector in one `SectorChunk`: long enough that per-frame cost vanishes, short enough to interleave with items.
+pub const SECTOR_CHUNK_LEN: usize = 1024 * 1024;
+
+/// Longest text of an `Error` frame in bytes: one sentence.
+pub const MAX_ERROR_TEXT: usize = 512;
+
+/// Requests that may be open on one connection at once; announced in `Welcome`. Enough to hide latency, few enough that the
+/// state of a connection stays small.
+pub const MAX_REQUESTS_PER_CONNECTION: usize = 64;
+
+/// Largest total credit of one request: what a reader may have outstanding. Beyond it the sender would buffer for nothing.
+pub const MAX_REQUEST_WINDOW: usize = 64 * 1024 * 1024;
+
+/// Credit that our client gives one request: about eight pieces, which covers 10 Gbit/s at 6 ms round trip.
+pub const REQUEST_WINDOW: usize = 8 * MAX_ITEM_LEN;
+
+/// Sum of the credits our client has out on one connection, thus its receive memory for one peer.
+pub const CONNECTION_WINDOW: usize = 64 * 1024 * 1024;
+
+/// Bytes one connection of a server may hold between source and socket. A slow reader costs at most this.
+pub const CONNECTION_SEND_CREDIT: usize = 16 * 1024 * 1024;
+
+/// Bytes all connections of a server together may hold between source and socket.
+pub const SERVER_SEND_BUDGET: usize = 512 * 1024 * 1024;
+
+/// Bytes of `Put` payloads that all connections of a server together may hold until the sink has taken them.
+pub const SERVER_PUT_BUDGET: usize = 256 * 1024 * 1024;
+
+/// Authenticated connections of one server. Clusters have tens of members, each with one connection to each other.
+pub const MAX_SERVER_CONNECTIONS: usize = 512;
+
+/// Connections of one server that have not authenticated yet. Separate, so that strangers cannot crowd out members.
+pub const MAX_PENDING_HANDSHAKES: usize = 64;
+
+/// Connections of one client pool. Above it the longest unused idle one is closed.
+pub const MAX_POOL_CONNECTIONS: usize = 256;
+
+/// Frames waiting for the socket of one connection; their bytes are bounded by the credits, this bounds their number.
+pub const OUTGOING_QUEUE: usize = 64;
+
+/// First delay before a failed peer is tried again: a restart of a process takes about this long.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+
+/// Longest delay before a failed peer is tried again: short enough that a returned member is used within seconds.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// Latencies remembered per peer for its percentiles: recent enough to follow a change of load, enough for a p95.
+pub const LATENCY_SAMPLES: usize = 256;
+
+/// Fewest latencies from which percentiles are given at all; below it a percentile is noise.
+pub const LATENCY_MIN_SAMPLES: usize = 16;
+
+/// The waits of one connection. The defaults are for production; tests shorten them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the accepted or requested connection to the end of the handshake. Generous for a loaded peer on a far line, short
+    /// enough that strangers do not pile up.
+    pub handshake: Duration,
+    /// Between the first and the last byte of a frame, reading or writing. A 1 MiB frame in 20 s is 52 kB/s: slower peers are
+    /// useless, and a peer that stopped reading must not hold buffers.
+    pub progress: Duration,
+    /// Without any frame from the other side. Three missed pings.
+    pub idle: Duration,
+    /// Between two pings of a client.
+    pub ping: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(5),
+            progress: Duration::from_secs(20),
+            idle: Duration::from_secs(45),
+            ping: Duration::from_secs(15),
+        }
+    }
+}
+
+/// [`MAX_ITEM_LEN`] as semaphore permits.
+pub(crate) const ITEM_PERMITS: u32 = MAX_ITEM_LEN as u32;
