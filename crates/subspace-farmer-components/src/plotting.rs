@@ -1,0 +1,14 @@
+//! Plotting: records to encoded records to a whole sector.
+//!
+//! [`encode_sector`] does all of it on the CPU. A machine that encodes records by other means (a GPU) calls
+//! [`assemble_sector`] with the result.
+
+mod record;
+mod sector;
+mod transposition;
+
+pub use record::{EncodeRecordError, EncodedRecord, encode_record};
+pub use sector::{
+    AssembleSectorError, EncodeSectorError, EncodedSector, SectorToEncode, assemble_sector, encode_sector,
+    sector_piece_indexes,
+};

@@ -1,0 +1,7 @@
+//! Reading chunks, records and pieces back out of a sector.
+
+mod error;
+mod reader;
+
+pub use error::{ReadingError, ReadingErrorReason};
+pub use reader::{ReadMode, SectorReader};
