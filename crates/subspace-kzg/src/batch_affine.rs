@@ -64,8 +64,9 @@ fn inverse(a: &blst_fp) -> blst_fp {
 /// The opposite point.
 #[inline]
 pub(crate) fn negate(point: &mut blst_p1_affine) {
+    let y: *mut blst_fp = &mut point.y;
     // SAFETY: the function allows its output to be its input.
-    unsafe { blst_fp_cneg(&mut point.y, &point.y, true) };
+    unsafe { blst_fp_cneg(y, y, true) };
 }
 
 #[inline]

@@ -58,14 +58,16 @@ impl G1Point {
     /// Sum; the operands may be equal, opposite or the identity.
     #[inline]
     pub fn add_assign(&mut self, other: &Self) {
+        let this: *mut blst_p1 = &mut self.0;
         // SAFETY: the function allows its output to be one of its inputs.
-        unsafe { blst_p1_add_or_double(&mut self.0, &self.0, &other.0) };
+        unsafe { blst_p1_add_or_double(this, this, &other.0) };
     }
 
     #[inline]
     pub(crate) fn add_affine_assign(&mut self, other: &blst_p1_affine) {
+        let this: *mut blst_p1 = &mut self.0;
         // SAFETY: the function allows its output to be one of its inputs.
-        unsafe { blst_p1_add_or_double_affine(&mut self.0, &self.0, other) };
+        unsafe { blst_p1_add_or_double_affine(this, this, other) };
     }
 
     /// Difference; the operands may be equal, opposite or the identity.

@@ -326,8 +326,9 @@ fn shifted_secret(g2_powers: &[blst_p2_affine], point: &Scalar) -> blst_p2_affin
         blst_p2_from_affine(&mut secret, &g2_powers[1]);
         blst_p2_mult(&mut shift, &generator, scalar.as_ptr(), 255);
         blst_p2_cneg(&mut shift, true);
-        blst_p2_add_or_double(&mut shift, &shift, &secret);
-        blst_p2_to_affine(&mut result, &shift);
+        let mut sum = blst_p2::default();
+        blst_p2_add_or_double(&mut sum, &shift, &secret);
+        blst_p2_to_affine(&mut result, &sum);
     }
     result
 }
@@ -344,7 +345,10 @@ fn pairing_product_is_one(pairs: [(&blst_p1_affine, &blst_p2_affine); 2]) -> boo
             let mut factor = blst_fp12::default();
             blst_miller_loop(&mut factor, g2, g1);
             match &mut product {
-                Some(product) => blst_fp12_mul(product, product, &factor),
+                Some(product) => {
+                    let product: *mut blst_fp12 = product;
+                    blst_fp12_mul(product, product, &factor);
+                }
                 None => product = Some(factor),
             }
         }

@@ -193,8 +193,9 @@ impl Add for Scalar {
 impl AddAssign for Scalar {
     #[inline]
     fn add_assign(&mut self, other: Self) {
+        let this: *mut blst_fr = &mut self.0;
         // SAFETY: the function allows its output to be one of its inputs.
-        unsafe { blst_fr_add(&mut self.0, &self.0, &other.0) }
+        unsafe { blst_fr_add(this, this, &other.0) }
     }
 }
 
@@ -211,8 +212,9 @@ impl Sub for Scalar {
 impl SubAssign for Scalar {
     #[inline]
     fn sub_assign(&mut self, other: Self) {
+        let this: *mut blst_fr = &mut self.0;
         // SAFETY: the function allows its output to be one of its inputs.
-        unsafe { blst_fr_sub(&mut self.0, &self.0, &other.0) }
+        unsafe { blst_fr_sub(this, this, &other.0) }
     }
 }
 
@@ -229,8 +231,9 @@ impl Mul for Scalar {
 impl MulAssign for Scalar {
     #[inline]
     fn mul_assign(&mut self, other: Self) {
+        let this: *mut blst_fr = &mut self.0;
         // SAFETY: the function allows its output to be one of its inputs.
-        unsafe { blst_fr_mul(&mut self.0, &self.0, &other.0) }
+        unsafe { blst_fr_mul(this, this, &other.0) }
     }
 }
 
@@ -239,11 +242,12 @@ impl Neg for Scalar {
 
     #[inline]
     fn neg(mut self) -> Self {
+        let this: *mut blst_fr = &mut self.0;
         // SAFETY: the function allows its output to be its input.
-        unsafe { blst_fr_cneg(&mut self.0, &self.0, true) };
+        unsafe { blst_fr_cneg(this, this, true) };
         self
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -282,3 +282,6 @@ fn stage_in_frequency(values: &mut [Scalar], half: usize, twiddles: &[Scalar]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

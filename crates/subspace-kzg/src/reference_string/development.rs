@@ -84,9 +84,10 @@ fn multiply_g2_generator(scalar: &Scalar) -> blst_p2_affine {
     let mut result = blst_p2_affine::default();
     // SAFETY: the scalar has 32 readable bytes for 255 bits; all other pointers are to live points.
     unsafe {
+        let mut generator = blst_p2::default();
         let mut point = blst_p2::default();
-        blst_p2_from_affine(&mut point, blst_p2_affine_generator());
-        blst_p2_mult(&mut point, &point, bytes.as_ptr(), 255);
+        blst_p2_from_affine(&mut generator, blst_p2_affine_generator());
+        blst_p2_mult(&mut point, &generator, bytes.as_ptr(), 255);
         blst_p2_to_affine(&mut result, &point);
     }
     result
