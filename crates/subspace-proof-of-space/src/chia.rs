@@ -1,28 +1,133 @@
 //! The proof of space of the network.
 
+use crate::bucket::{BUCKET_LIMIT, BucketTooFull};
+use crate::builder::{Plan, Workspace, build};
+use crate::kernel::Portable;
+use crate::simd::SimdLevel;
+use crate::table::PackedTable;
 use crate::unbounded::UnboundedTable;
 use crate::{PosTable, ProofOfSpace, ProofOfSpaceKind, verify};
 use rayon::ThreadPool;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use subspace_core_primitives::pos::{PosProof, PosSeed};
 
 /// Chia-derived proof of space with K = 20.
-#[derive(Debug, Default)]
-pub struct ChiaProofOfSpace {}
+///
+/// A table takes about 25 MB and another 35 MB while it is being made. The latter are kept for the next table, at most one set
+/// for every core of the machine.
+pub struct ChiaProofOfSpace {
+    level: SimdLevel,
+    bucket_limit: usize,
+    idle_workspaces: Mutex<Vec<Workspace>>,
+    max_idle_workspaces: usize,
+}
 
 impl ChiaProofOfSpace {
-    /// With the fastest code this processor supports.
+    /// With the fastest code this processor supports, unless the environment variable `AUTONOMYS_SIMD` names another one that
+    /// it supports (`portable`, `avx2`, `avx512`).
     pub fn new() -> Self {
-        Self {}
+        Self::with_limits(SimdLevel::from_environment(), BUCKET_LIMIT)
+    }
+
+    /// With code for `level`; `None` when this processor does not support it. All levels give identical results.
+    pub fn with_simd_level(level: SimdLevel) -> Option<Self> {
+        level.is_supported().then(|| Self::with_limits(level, BUCKET_LIMIT))
+    }
+
+    fn with_limits(level: SimdLevel, bucket_limit: usize) -> Self {
+        Self {
+            level,
+            bucket_limit,
+            idle_workspaces: Mutex::new(Vec::new()),
+            max_idle_workspaces: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// What tables are made with.
+    pub fn simd_level(&self) -> SimdLevel {
+        self.level
+    }
+
+    /// Like [`ProofOfSpace::create_table`], but the table answers **every** challenge index, not only those of s-buckets. It
+    /// takes 8 MB more and somewhat longer; the protocol needs no such table.
+    pub fn create_full_table(&self, seed: &PosSeed) -> Box<dyn PosTable> {
+        self.create(seed, None, true)
+    }
+
+    fn create(&self, seed: &PosSeed, pool: Option<&ThreadPool>, full: bool) -> Box<dyn PosTable> {
+        match self.create_packed(seed, pool, full) {
+            Ok(table) => Box::new(table),
+            Err(BucketTooFull) => Box::new(UnboundedTable::create(seed)),
+        }
+    }
+
+    fn create_packed(
+        &self,
+        seed: &PosSeed,
+        pool: Option<&ThreadPool>,
+        full: bool,
+    ) -> Result<PackedTable, BucketTooFull> {
+        let threads = pool.map_or(1, ThreadPool::current_num_threads);
+        let mut workspace = self.take_workspace(threads);
+        let plan = Plan { pool, bucket_limit: self.bucket_limit, full };
+        let observe = |_, _: &[_]| {};
+        let table = match self.level {
+            #[cfg(target_arch = "x86_64")]
+            SimdLevel::Avx512 if let Some(kernel) = crate::lanes::Avx512::detect() => {
+                build(kernel, seed, &mut workspace, &plan, observe)
+            }
+            #[cfg(target_arch = "x86_64")]
+            SimdLevel::Avx2 if let Some(kernel) = crate::lanes::Avx2::detect() => {
+                build(kernel, seed, &mut workspace, &plan, observe)
+            }
+            _ => build(Portable, seed, &mut workspace, &plan, observe),
+        };
+        self.return_workspace(workspace);
+        table
+    }
+
+    fn take_workspace(&self, threads: usize) -> Workspace {
+        let mut idle = self.idle_workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        match idle.iter().position(|workspace| workspace.suits(threads)) {
+            Some(index) => idle.swap_remove(index),
+            None => {
+                drop(idle);
+                Workspace::new(threads)
+            }
+        }
+    }
+
+    fn return_workspace(&self, workspace: Workspace) {
+        let mut idle = self.idle_workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.max_idle_workspaces {
+            idle.push(workspace);
+        }
+    }
+}
+
+impl Default for ChiaProofOfSpace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ChiaProofOfSpace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ChiaProofOfSpace")
+            .field("level", &self.level)
+            .finish_non_exhaustive()
     }
 }
 
 impl ProofOfSpace for ChiaProofOfSpace {
     fn create_table(&self, seed: &PosSeed) -> Box<dyn PosTable> {
-        Box::new(UnboundedTable::create(seed))
+        self.create(seed, None, false)
     }
 
-    fn create_table_parallel(&self, seed: &PosSeed, _pool: &ThreadPool) -> Box<dyn PosTable> {
-        self.create_table(seed)
+    fn create_table_parallel(&self, seed: &PosSeed, pool: &ThreadPool) -> Box<dyn PosTable> {
+        self.create(seed, Some(pool), false)
     }
 
     fn is_proof_valid(&self, seed: &PosSeed, challenge_index: u32, proof: &PosProof) -> bool {

@@ -4,18 +4,28 @@
 //! [`ChiaProofOfSpace`] is what the network uses; [`FastTestProofOfSpace`] is a trivial stand-in for development chains.
 //! The rules are described in `docs/protocol/proof-of-space.md`.
 
+mod bucket;
+mod builder;
+mod chains;
 mod chia;
+mod compression;
 mod compute;
 mod constants;
 mod f1;
+mod kernel;
 mod kind;
+mod lanes;
+mod matching;
 mod shim;
+mod simd;
+mod table;
 mod unbounded;
 mod verify;
 
 pub use chia::ChiaProofOfSpace;
 pub use kind::{ParseProofOfSpaceKindError, ProofOfSpaceKind, proof_of_space};
 pub use shim::FastTestProofOfSpace;
+pub use simd::{ParseSimdLevelError, SIMD_ENVIRONMENT_VARIABLE, SimdLevel};
 
 use rayon::ThreadPool;
 use subspace_core_primitives::pos::{PosProof, PosSeed};

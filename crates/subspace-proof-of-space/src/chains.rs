@@ -1,0 +1,161 @@
+//! Growing lists of records, one list for every bucket.
+//!
+//! A table is produced in the order of its parents but consumed bucket by bucket. Its records are appended here to the list of
+//! the bucket they fall in. A list is a chain of small blocks of one common array: records written at about the same time lie
+//! close together, no bucket has a limit, and little is wasted.
+
+use crate::constants::NUM_BUCKETS;
+
+/// Records in a block: long enough that taking a new one is rare, short enough that half a block for every bucket is little.
+const BLOCK: usize = 16;
+
+/// The lists of all buckets. Records are `W` words; all calls between two [`Chains::reset`]s must use the same `W`.
+pub(crate) struct Chains {
+    words: Vec<u32>,
+    /// Block after every block.
+    next: Vec<u32>,
+    /// First block of every bucket.
+    heads: Vec<u32>,
+    /// Where the next record of every bucket goes, in records. A multiple of [`BLOCK`]: no place left in the last block; zero:
+    /// no block yet (block 0 is never used).
+    cursors: Vec<u32>,
+    /// Number of blocks of every bucket.
+    blocks: Vec<u32>,
+    used_blocks: usize,
+}
+
+impl Chains {
+    pub(crate) fn new() -> Self {
+        Self {
+            words: Vec::new(),
+            next: Vec::new(),
+            heads: vec![0; NUM_BUCKETS],
+            cursors: vec![0; NUM_BUCKETS],
+            blocks: vec![0; NUM_BUCKETS],
+            used_blocks: 1,
+        }
+    }
+
+    /// Empties all lists and makes place for about `expected` records of `W` words; more are possible.
+    pub(crate) fn reset<const W: usize>(&mut self, expected: usize) {
+        self.heads.fill(0);
+        self.cursors.fill(0);
+        self.blocks.fill(0);
+        self.used_blocks = 1;
+        // Half a block more for every bucket, and 1/16 because table sizes vary.
+        let blocks = (expected + expected / 16) / BLOCK + NUM_BUCKETS / 2 + 2;
+        self.reserve::<W>(blocks);
+    }
+
+    /// Makes place for that many blocks.
+    fn reserve<const W: usize>(&mut self, blocks: usize) {
+        if self.next.len() < blocks {
+            self.next.resize(blocks, 0);
+        }
+        if self.words.len() < blocks * BLOCK * W {
+            // Exactly: doubling would take far more memory than a table that is a little larger than expected needs.
+            self.words.reserve_exact(blocks * BLOCK * W - self.words.len());
+            self.words.resize(blocks * BLOCK * W, 0);
+        }
+    }
+
+    /// Appends a record to the list of `bucket`.
+    #[inline(always)]
+    pub(crate) fn push<const W: usize>(&mut self, bucket: usize, record: [u32; W]) {
+        let mut cursor = self.cursors[bucket];
+        if (cursor as usize).is_multiple_of(BLOCK) {
+            cursor = self.add_block::<W>(bucket, cursor);
+        }
+        self.words.as_chunks_mut::<W>().0[cursor as usize] = record;
+        self.cursors[bucket] = cursor + 1;
+    }
+
+    /// Appends an empty block to the list of `bucket` and returns where its first record goes.
+    #[cold]
+    fn add_block<const W: usize>(&mut self, bucket: usize, cursor: u32) -> u32 {
+        let block = self.used_blocks;
+        if self.next.len() <= block || self.words.len() < (block + 1) * BLOCK * W {
+            self.reserve::<W>(block + block / 16 + 1);
+        }
+        self.used_blocks += 1;
+        if cursor == 0 {
+            self.heads[bucket] = block as u32;
+        } else {
+            self.next[cursor as usize / BLOCK - 1] = block as u32;
+        }
+        self.blocks[bucket] += 1;
+        (block * BLOCK) as u32
+    }
+
+    /// Number of records in the list of `bucket`.
+    pub(crate) fn count(&self, bucket: usize) -> usize {
+        match self.blocks[bucket] as usize {
+            0 => 0,
+            blocks => (blocks - 1) * BLOCK + (self.cursors[bucket] as usize - 1) % BLOCK + 1,
+        }
+    }
+
+    /// Copies the list of `bucket` to the start of `records` and returns how many there were; `None` when they do not fit.
+    /// `records` has place for a multiple of the block.
+    #[inline(always)]
+    pub(crate) fn copy<const W: usize>(&self, bucket: usize, records: &mut [u32]) -> Option<usize> {
+        let count = self.count(bucket);
+        if count.next_multiple_of(BLOCK) * W > records.len() {
+            // The last block is copied whole, so that copies have a constant length.
+            return None;
+        }
+        let mut block = self.heads[bucket] as usize;
+        for target in records.chunks_exact_mut(BLOCK * W).take(count.div_ceil(BLOCK)) {
+            target.copy_from_slice(&self.words[block * BLOCK * W..][..BLOCK * W]);
+            block = self.next[block] as usize;
+        }
+        Some(count)
+    }
+
+    /// Bytes held.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> usize {
+        4 * (self.words.capacity() + self.next.capacity() + 3 * NUM_BUCKETS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check<const W: usize>(buckets: &[usize], expected: usize, chains: &mut Chains) {
+        chains.reset::<W>(expected);
+        let mut lists = vec![Vec::new(); NUM_BUCKETS];
+        for (index, &bucket) in buckets.iter().enumerate() {
+            let record = std::array::from_fn(|word| (index * W + word) as u32);
+            chains.push::<W>(bucket, record);
+            lists[bucket].extend(record);
+        }
+        for (bucket, list) in lists.iter().enumerate() {
+            assert_eq!(chains.count(bucket) * W, list.len());
+            let mut records = vec![0; list.len().next_multiple_of(BLOCK * W)];
+            assert_eq!(chains.copy::<W>(bucket, &mut records), Some(list.len() / W));
+            assert_eq!(records[..list.len()], list[..]);
+            if !list.is_empty() {
+                let length = records.len() - 1;
+                assert_eq!(chains.copy::<W>(bucket, &mut records[..length]), None);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20))]
+
+        #[test]
+        fn lists_keep_their_order(
+            buckets in prop::collection::vec(prop_oneof![0..NUM_BUCKETS, 4430..NUM_BUCKETS, 3..4_usize], 0..30_000),
+            expected in 0..40_000_usize,
+        ) {
+            let mut chains = Chains::new();
+            check::<1>(&buckets, expected, &mut chains);
+            check::<4>(&buckets, 0, &mut chains);
+            check::<3>(&buckets, expected, &mut chains);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! BLAKE3 of inputs of a single block, many at once.
+//!
+//! An input of at most 64 bytes is one compression with constant chaining value and counter. The inputs here fill only the
+//! first few message words and only the first output words are used, so what the zero words and the unused outputs would
+//! cost is left out.
+
+use crate::lanes::Lanes;
+
+const IV: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+
+/// CHUNK_START, CHUNK_END and ROOT.
+const FLAGS: u32 = 1 | 2 | 8;
+
+/// Message word of every step of every round.
+const SCHEDULE: [[usize; 16]; 7] = {
+    const PERMUTATION: [usize; 16] = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8];
+    let mut schedule = [[0; 16]; 7];
+    let mut word = 0;
+    while word < 16 {
+        schedule[0][word] = word;
+        word += 1;
+    }
+    let mut round = 1;
+    while round < 7 {
+        let mut word = 0;
+        while word < 16 {
+            schedule[round][word] = schedule[round - 1][PERMUTATION[word]];
+            word += 1;
+        }
+        round += 1;
+    }
+    schedule
+};
+
+#[inline(always)]
+fn quarter<V: Lanes, const N: usize>(
+    state: &mut [V; 16],
+    message: &[V; N],
+    [a, b, c, d]: [usize; 4],
+    [first, second]: [usize; 2],
+) {
+    state[a] = state[a].add(state[b]);
+    if first < N {
+        state[a] = state[a].add(message[first]);
+    }
+    state[d] = state[d].xor(state[a]).rotr(16);
+    state[c] = state[c].add(state[d]);
+    state[b] = state[b].xor(state[c]).rotr(12);
+    state[a] = state[a].add(state[b]);
+    if second < N {
+        state[a] = state[a].add(message[second]);
+    }
+    state[d] = state[d].xor(state[a]).rotr(8);
+    state[c] = state[c].add(state[d]);
+    state[b] = state[b].xor(state[c]).rotr(7);
+}
+
+#[inline(always)]
+fn round<V: Lanes, const N: usize, const ROUND: usize>(state: &mut [V; 16], message: &[V; N]) {
+    let words = const { SCHEDULE[ROUND] };
+    quarter(state, message, [0, 4, 8, 12], [words[0], words[1]]);
+    quarter(state, message, [1, 5, 9, 13], [words[2], words[3]]);
+    quarter(state, message, [2, 6, 10, 14], [words[4], words[5]]);
+    quarter(state, message, [3, 7, 11, 15], [words[6], words[7]]);
+    quarter(state, message, [0, 5, 10, 15], [words[8], words[9]]);
+    quarter(state, message, [1, 6, 11, 12], [words[10], words[11]]);
+    quarter(state, message, [2, 7, 8, 13], [words[12], words[13]]);
+    quarter(state, message, [3, 4, 9, 14], [words[14], words[15]]);
+}
+
+/// First four words of the BLAKE3 hash of the `length` bytes that begin with the `message` words.
+///
+/// Message and hash are given as **big-endian** words, the order in which the tables read bits. Message bytes beyond
+/// `length` must be zero.
+#[inline(always)]
+pub(crate) fn hash_block<V: Lanes, const N: usize>(token: V::Token, message: [V; N], length: u32) -> [V; 4] {
+    let message = message.map(V::swap_bytes);
+    let word = |word| V::splat(token, word);
+    let mut state = [
+        word(IV[0]),
+        word(IV[1]),
+        word(IV[2]),
+        word(IV[3]),
+        word(IV[4]),
+        word(IV[5]),
+        word(IV[6]),
+        word(IV[7]),
+        word(IV[0]),
+        word(IV[1]),
+        word(IV[2]),
+        word(IV[3]),
+        word(0),
+        word(0),
+        word(length),
+        word(FLAGS),
+    ];
+    round::<V, N, 0>(&mut state, &message);
+    round::<V, N, 1>(&mut state, &message);
+    round::<V, N, 2>(&mut state, &message);
+    round::<V, N, 3>(&mut state, &message);
+    round::<V, N, 4>(&mut state, &message);
+    round::<V, N, 5>(&mut state, &message);
+    round::<V, N, 6>(&mut state, &message);
+    [
+        state[0].xor(state[8]).swap_bytes(),
+        state[1].xor(state[9]).swap_bytes(),
+        state[2].xor(state[10]).swap_bytes(),
+        state[3].xor(state[11]).swap_bytes(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<const N: usize>(length: u32) {
+        let mut bytes = [0; 64];
+        let label = [N as u8, length as u8];
+        blake3::Hasher::new()
+            .update(&label)
+            .finalize_xof()
+            .fill(&mut bytes[..length as usize]);
+        let mut message = [0; N];
+        for (word, chunk) in message.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *word = u32::from_be_bytes(*chunk);
+        }
+        let hash = hash_block::<u32, N>((), message, length);
+        let expected = *blake3::hash(&bytes[..length as usize]).as_bytes();
+        assert_eq!(hash.map(u32::to_be_bytes).as_flattened(), &expected[..16], "{N} words, {length} bytes");
+    }
+
+    #[test]
+    fn hashes_are_those_of_the_blake3_crate() {
+        check::<3>(9);
+        check::<4>(14);
+        check::<5>(19);
+        check::<6>(24);
+        check::<16>(64);
+    }
+}

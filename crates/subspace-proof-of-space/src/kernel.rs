@@ -1,0 +1,279 @@
+//! The two expensive steps of a join, for every instruction set: matching and making the entries of the matches.
+//!
+//! # Records
+//!
+//! Between tables, entries are records of 32-bit words. They start with the 14-bit remainder of `y` and the metadata as one
+//! bit string, most significant bit first; the last word of tables 4 to 6 is the link to the parents.
+//!
+//! | table | words | content |
+//! |---|---|---|
+//! | 1 | 1 | remainder, 4 zero bits, the low 14 bits of `x` (the others are the low 6 bits of `y`) |
+//! | 2 | 2 | remainder, 40 bits |
+//! | 3 | 3 | remainder, 80 bits: the four `x` values, so table 3 needs no links |
+//! | 4 | 4 | remainder, 80 bits; link |
+//! | 5 | 4 | remainder, 60 bits; link |
+//! | 6 | 3 | remainder, 40 bits; link |
+
+use crate::bucket::{BUCKET_LIMIT, BUCKET_LIMIT_BITS, REMAINDER_SHIFT, SortedBucket};
+use crate::compression::hash_block;
+use crate::constants::PARAM_BC;
+use crate::lanes::Lanes;
+use crate::matching::{MATCHES_WORDS, Matches};
+
+/// Bits of a link below the left bucket: left and right place.
+pub(crate) const LINK_PLACES_BITS: u32 = 2 * BUCKET_LIMIT_BITS;
+/// Mask of the metadata bits in the first word of a record.
+const FIRST_WORD_METADATA: u32 = (1 << REMAINDER_SHIFT) - 1;
+
+/// Entries made from a list of matches, in the same order.
+pub(crate) struct Output {
+    /// Bucket of every entry (of table 7: its `y`).
+    pub(crate) buckets: [u32; MATCHES_WORDS],
+    /// Words of the records; of table 7 only the link, in the first one.
+    pub(crate) words: [[u32; MATCHES_WORDS]; 4],
+}
+
+impl Output {
+    pub(crate) fn new() -> Self {
+        Self { buckets: [0; MATCHES_WORDS], words: [[0; MATCHES_WORDS]; 4] }
+    }
+}
+
+/// An instruction set; holding a value proves that the processor supports it.
+pub(crate) trait Kernel: Copy + Send + Sync {
+    /// Finds the matches of left entries from place `left_place` on. Returns the first place not handled for lack of space.
+    fn find_matches(
+        self,
+        left: &SortedBucket,
+        left_place: usize,
+        right: &SortedBucket,
+        parity: usize,
+        matches: &mut Matches,
+    ) -> usize;
+
+    /// Makes the entries of table `TABLE` (2 to 7) from matches of `left_bucket` and the bucket after it.
+    fn compute<const TABLE: u8>(
+        self,
+        left: &SortedBucket,
+        right: &SortedBucket,
+        left_bucket: u32,
+        matches: &mut Matches,
+        output: &mut Output,
+    );
+}
+
+/// Code for any processor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Portable;
+
+impl Kernel for Portable {
+    fn find_matches(
+        self,
+        left: &SortedBucket,
+        left_place: usize,
+        right: &SortedBucket,
+        parity: usize,
+        matches: &mut Matches,
+    ) -> usize {
+        crate::matching::find_matches_portable(left, left_place, right, parity, matches)
+    }
+
+    fn compute<const TABLE: u8>(
+        self,
+        left: &SortedBucket,
+        right: &SortedBucket,
+        left_bucket: u32,
+        matches: &mut Matches,
+        output: &mut Output,
+    ) {
+        compute::<u32, TABLE>((), left, right, left_bucket, matches, output);
+    }
+}
+
+/// Implements [`Kernel`] for an instruction set of x86-64.
+#[cfg(target_arch = "x86_64")]
+macro_rules! x86_kernel {
+    ($token:ident, $lanes:ident, $find_matches:ident, $features:literal) => {
+        impl Kernel for crate::lanes::$token {
+            fn find_matches(
+                self,
+                left: &SortedBucket,
+                left_place: usize,
+                right: &SortedBucket,
+                parity: usize,
+                matches: &mut Matches,
+            ) -> usize {
+                crate::matching::$find_matches(self, left, left_place, right, parity, matches)
+            }
+
+            fn compute<const TABLE: u8>(
+                self,
+                left: &SortedBucket,
+                right: &SortedBucket,
+                left_bucket: u32,
+                matches: &mut Matches,
+                output: &mut Output,
+            ) {
+                #[target_feature(enable = $features)]
+                fn with_features<const TABLE: u8>(
+                    token: crate::lanes::$token,
+                    left: &SortedBucket,
+                    right: &SortedBucket,
+                    left_bucket: u32,
+                    matches: &mut Matches,
+                    output: &mut Output,
+                ) {
+                    compute::<crate::lanes::$lanes, TABLE>(token, left, right, left_bucket, matches, output);
+                }
+                // SAFETY: `self` proves the instruction set.
+                unsafe { with_features::<TABLE>(self, left, right, left_bucket, matches, output) }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+x86_kernel!(Avx2, Avx2Lanes, find_matches_avx2, "avx2,bmi1,bmi2,lzcnt,popcnt");
+#[cfg(target_arch = "x86_64")]
+x86_kernel!(
+    Avx512,
+    Avx512Lanes,
+    find_matches_avx512,
+    "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt"
+);
+
+/// Words of a record of `table`.
+const fn record_words(table: u8) -> u32 {
+    match table {
+        1 => 1,
+        2 => 2,
+        3 | 6 => 3,
+        _ => 4,
+    }
+}
+
+/// Start of the record at `place` in a bucket of `table`, in words.
+#[inline(always)]
+fn record_start<V: Lanes>(table: u8, place: V) -> V {
+    match record_words(table) {
+        1 => place,
+        2 => place.shl(1),
+        3 => place.add(place.shl(1)),
+        _ => place.shl(2),
+    }
+}
+
+#[inline(always)]
+fn compute<V: Lanes, const TABLE: u8>(
+    token: V::Token,
+    left: &SortedBucket,
+    right: &SortedBucket,
+    left_bucket: u32,
+    matches: &mut Matches,
+    output: &mut Output,
+) {
+    let splat = |word| V::splat(token, word);
+    let places = splat(BUCKET_LIMIT as u32 - 1);
+    let first_metadata = splat(FIRST_WORD_METADATA);
+    let bucket_start = splat(left_bucket * PARAM_BC);
+    let link_bucket = splat(left_bucket << LINK_PLACES_BITS);
+
+    for (index, pair) in matches.padded(V::COUNT).chunks_exact(V::COUNT).enumerate() {
+        let pair = V::load(token, pair);
+        let left_start = record_start(TABLE - 1, pair.shr(BUCKET_LIMIT_BITS).and(places));
+        let right_start = record_start(TABLE - 1, pair.and(places));
+        let l = |word| left_start.gather(&left.records, word);
+        let r = |word| right_start.gather(&right.records, word);
+        let link = link_bucket.or(pair);
+
+        let l0 = l(0);
+        let r0 = r(0);
+        let y = bucket_start.add(l0.shr(REMAINDER_SHIFT));
+        // Every input starts with y and six bits of the left metadata.
+        let start = y.shl(6).or(l0.shr(REMAINDER_SHIFT - 6).and(splat(63)));
+        // What of the right metadata is in the first word of its record.
+        let r0_metadata = r0.and(first_metadata);
+
+        let (hash, second, third, fourth) = match TABLE {
+            2 => {
+                let x = |y: V, record: V| y.and(splat(63)).shl(14).or(record.and(splat((1 << 14) - 1)));
+                let right_y = splat((left_bucket + 1) * PARAM_BC).add(r0.shr(REMAINDER_SHIFT));
+                let (left_x, right_x) = (x(y, l0), x(right_y, r0));
+                let start = y.shl(6).or(left_x.shr(14));
+                let input = [start, left_x.shl(18).or(right_x.shr(2)), right_x.shl(30)];
+                let [word, ..] = hash_block(token, input, 9);
+                (word, left_x.shr(2), left_x.shl(30).or(right_x.shl(10)), link)
+            }
+            3 | 7 => {
+                let (l1, r1) = (l(1), r(1));
+                let input = [
+                    start,
+                    l0.shl(20).or(l1.shr(12)),
+                    l1.shl(20).or(r0_metadata.shl(12)).or(r1.shr(20)),
+                    r1.shl(12),
+                ];
+                let [word, ..] = hash_block(token, input, 14);
+                if TABLE == 7 {
+                    (word, link, link, link)
+                } else {
+                    (word, l0.and(first_metadata), l1.or(r0_metadata.shr(8)), r0.shl(24).or(r1.shr(8)))
+                }
+            }
+            4 | 5 => {
+                let (l1, l2, r1, r2) = (l(1), l(2), r(1), r(2));
+                let input = [
+                    start,
+                    l0.shl(20).or(l1.shr(12)),
+                    l1.shl(20).or(l2.shr(12)),
+                    l2.shl(20).or(r0_metadata.shl(4)).or(r1.shr(28)),
+                    r1.shl(4).or(r2.shr(28)),
+                    r2.shl(4),
+                ];
+                let [b0, b1, b2, b3] = hash_block(token, input, 24);
+                let third = if TABLE == 4 {
+                    b2.shl(12).or(b3.shr(22).shl(2))
+                } else {
+                    b2.shl(12).and(splat(0xffc0_0000))
+                };
+                (b0, hash_metadata(token, b0, b1), b1.shl(12).or(b2.shr(20)), third)
+            }
+            _ => {
+                let (l1, l2, r1, r2) = (l(1), l(2), r(1), r(2));
+                let input = [
+                    start,
+                    l0.shl(20).or(l1.shr(12)),
+                    l1.shl(20).or(l2.shr(12)).or(r0_metadata.shr(8)),
+                    r0.shl(24).or(r1.shr(8)),
+                    r1.shl(24).or(r2.shr(8)),
+                ];
+                let [b0, b1, b2, _] = hash_block(token, input, 19);
+                let second = b1.shl(12).or(b2.shr(20)).and(splat(0xffff_fc00));
+                (b0, hash_metadata(token, b0, b1), second, link)
+            }
+        };
+
+        let child_y = hash.shr(6);
+        let at = index * V::COUNT;
+        if TABLE == 7 {
+            child_y.store(&mut output.buckets[at..]);
+            link.store(&mut output.words[0][at..]);
+            continue;
+        }
+        let (bucket, remainder) = child_y.bucket_and_remainder();
+        bucket.store(&mut output.buckets[at..]);
+        remainder.shl(REMAINDER_SHIFT).or(second).store(&mut output.words[0][at..]);
+        third.store(&mut output.words[1][at..]);
+        if record_words(TABLE) > 2 {
+            fourth.store(&mut output.words[2][at..]);
+        }
+        if record_words(TABLE) > 3 {
+            link.store(&mut output.words[3][at..]);
+        }
+    }
+}
+
+/// The 18 bits of a hash that follow the 26 of `y`.
+#[inline(always)]
+fn hash_metadata<V: Lanes>(token: V::Token, first: V, second: V) -> V {
+    first.and(V::splat(token, 63)).shl(12).or(second.shr(20))
+}

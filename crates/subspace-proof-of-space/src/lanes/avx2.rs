@@ -1,0 +1,141 @@
+//! Eight words in a 256-bit vector.
+
+use super::{BUCKET_FACTOR, BUCKET_SHIFT, Lanes};
+use crate::bucket::RECORD_WORDS;
+use crate::constants::PARAM_BC;
+use std::arch::x86_64::*;
+
+/// Proof that the processor has AVX2 and the bit manipulations that came with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// The proof, when it holds.
+    pub(crate) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt"))
+        .then_some(Self(()))
+    }
+}
+
+/// Eight words; a value of this type exists only where [`Avx2`] does.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2Lanes(__m256i);
+
+/// Wraps an expression of intrinsics.
+macro_rules! lanes {
+    ($expression:expr) => {
+        // SAFETY: the instruction set is there, proven by the token or by an existing `Avx2Lanes`; nothing is
+        // dereferenced.
+        Avx2Lanes(unsafe { $expression })
+    };
+}
+
+impl Lanes for Avx2Lanes {
+    type Token = Avx2;
+    const COUNT: usize = 8;
+
+    #[inline(always)]
+    fn splat(_token: Avx2, word: u32) -> Self {
+        lanes!(_mm256_set1_epi32(word as i32))
+    }
+
+    #[inline(always)]
+    fn load(_token: Avx2, words: &[u32]) -> Self {
+        let words = &words[..Self::COUNT];
+        // SAFETY: the token proves AVX2, and `words` are the 32 bytes read, of any alignment.
+        Self(unsafe { _mm256_loadu_si256(words.as_ptr().cast()) })
+    }
+
+    #[inline(always)]
+    fn store(self, words: &mut [u32]) {
+        let words = &mut words[..Self::COUNT];
+        // SAFETY: `self` proves AVX2, and `words` are the 32 bytes written, of any alignment.
+        unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), self.0) }
+    }
+
+    #[inline(always)]
+    fn gather(self, records: &[u32; RECORD_WORDS], offset: u32) -> Self {
+        const { assert!(RECORD_WORDS.is_power_of_two()) };
+        // SAFETY: `self` proves AVX2, and the mask keeps every index below the length of `records`.
+        Self(unsafe {
+            let offset = _mm256_set1_epi32(offset as i32);
+            let mask = _mm256_set1_epi32(RECORD_WORDS as i32 - 1);
+            let indexes = _mm256_and_si256(_mm256_add_epi32(self.0, offset), mask);
+            _mm256_i32gather_epi32::<4>(records.as_ptr().cast(), indexes)
+        })
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        lanes!(_mm256_add_epi32(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        lanes!(_mm256_xor_si256(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        lanes!(_mm256_or_si256(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        lanes!(_mm256_and_si256(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn shl(self, distance: u32) -> Self {
+        lanes!(_mm256_sllv_epi32(self.0, _mm256_set1_epi32(distance as i32)))
+    }
+
+    #[inline(always)]
+    fn shr(self, distance: u32) -> Self {
+        lanes!(_mm256_srlv_epi32(self.0, _mm256_set1_epi32(distance as i32)))
+    }
+
+    #[inline(always)]
+    fn rotr(self, distance: u32) -> Self {
+        // Whole bytes: one shuffle instead of two shifts.
+        match distance {
+            8 => lanes!(_mm256_shuffle_epi8(
+                self.0,
+                _mm256_broadcastsi128_si256(_mm_setr_epi8(1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12))
+            )),
+            16 => lanes!(_mm256_shuffle_epi8(
+                self.0,
+                _mm256_broadcastsi128_si256(_mm_setr_epi8(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13))
+            )),
+            _ => self.shr(distance).or(self.shl(32 - distance)),
+        }
+    }
+
+    #[inline(always)]
+    fn swap_bytes(self) -> Self {
+        lanes!(_mm256_shuffle_epi8(
+            self.0,
+            _mm256_broadcastsi128_si256(_mm_setr_epi8(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12))
+        ))
+    }
+
+    #[inline(always)]
+    fn bucket_and_remainder(self) -> (Self, Self) {
+        let bucket = lanes!({
+            let factor = _mm256_set1_epi64x(i64::from(BUCKET_FACTOR));
+            let even = _mm256_srli_epi64::<{ BUCKET_SHIFT as i32 }>(_mm256_mul_epu32(self.0, factor));
+            let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(self.0), factor);
+            let odd = _mm256_srli_epi64::<{ BUCKET_SHIFT as i32 - 32 }>(odd);
+            _mm256_blend_epi32::<0b1010_1010>(even, odd)
+        });
+        let remainder = lanes!(_mm256_sub_epi32(
+            self.0,
+            _mm256_mullo_epi32(bucket.0, _mm256_set1_epi32(PARAM_BC as i32))
+        ));
+        (bucket, remainder)
+    }
+}

@@ -1,0 +1,183 @@
+//! What is kept of the seven tables of a seed, and finding proofs in it.
+
+use crate::PosTable;
+use crate::bucket::BUCKET_LIMIT_BITS;
+use crate::builder::share;
+use crate::chains::Chains;
+use crate::constants::{NUM_BUCKETS, NUM_S_BUCKETS, PROOF_BYTES, challenge_prefix};
+use crate::kernel::LINK_PLACES_BITS;
+use std::ops::Range;
+use subspace_core_primitives::pos::PosProof;
+
+/// Bytes of the four `x` values below an entry of table 3.
+const LEAF_BYTES: usize = 10;
+
+/// The kept words of the entries of one table, in rank order.
+pub(crate) struct Kept {
+    /// Rank of the first entry of every bucket, and the number of entries.
+    starts: Vec<u32>,
+    /// Words of an entry.
+    words_each: usize,
+    words: Vec<u32>,
+}
+
+impl Kept {
+    /// With place for all entries of a table; for none when `words_each` is zero.
+    pub(crate) fn new(parts: &[Chains], words_each: usize) -> Self {
+        if words_each == 0 {
+            return Self { starts: vec![0; NUM_BUCKETS + 1], words_each, words: Vec::new() };
+        }
+        let mut starts = Vec::with_capacity(NUM_BUCKETS + 1);
+        let mut sum = 0;
+        for bucket in 0..NUM_BUCKETS {
+            starts.push(sum as u32);
+            sum += parts.iter().map(|part| part.count(bucket)).sum::<usize>();
+        }
+        starts.push(sum as u32);
+        Self { starts, words_each, words: vec![0; sum * words_each] }
+    }
+
+    /// Divides the buckets, and the words with them, among `parts`.
+    pub(crate) fn split(&mut self, parts: usize) -> Vec<(Range<usize>, &mut [u32])> {
+        let mut rest = self.words.as_mut_slice();
+        (0..parts)
+            .map(|part| {
+                let buckets = share(NUM_BUCKETS, parts, part);
+                let entries = self.starts[buckets.end] - self.starts[buckets.start];
+                let (words, after) = std::mem::take(&mut rest).split_at_mut(entries as usize * self.words_each);
+                rest = after;
+                (buckets, words)
+            })
+            .collect()
+    }
+
+    /// Ranks of the two parents of an entry, where `self` is the table of the parents.
+    fn parents(&self, link: u32) -> [usize; 2] {
+        let left_bucket = (link >> LINK_PLACES_BITS) as usize;
+        let place_mask = (1 << BUCKET_LIMIT_BITS) - 1;
+        let left_place = (link >> BUCKET_LIMIT_BITS) & place_mask;
+        let right_place = link & place_mask;
+        [
+            (self.starts[left_bucket] + left_place) as usize,
+            (self.starts[left_bucket + 1] + right_place) as usize,
+        ]
+    }
+}
+
+/// Table 7.
+pub(crate) enum LastTable {
+    /// For every s-bucket the best entry: the low 6 bits of `y` above, the link in the low 32 bits; `u64::MAX` when there is
+    /// none. Indexed by the upper 16 of the 20 bits a challenge asks for.
+    SBuckets(Vec<u64>),
+    /// All entries: `y` above, the link in the low 32 bits.
+    Full(Vec<u64>),
+}
+
+impl LastTable {
+    pub(crate) fn new(full: bool) -> Self {
+        if full {
+            Self::Full(Vec::new())
+        } else {
+            Self::SBuckets(vec![u64::MAX; NUM_S_BUCKETS])
+        }
+    }
+
+    /// Adds entries that come after all earlier ones.
+    #[inline(always)]
+    pub(crate) fn extend(&mut self, ys: &[u32], links: &[u32]) {
+        let entries = ys.iter().zip(links);
+        match self {
+            Self::Full(all) => all.extend(entries.map(|(&y, &link)| (u64::from(y) << 32) | u64::from(link))),
+            Self::SBuckets(best) => {
+                for (&y, &link) in entries {
+                    // S-buckets ask for 20-bit prefixes whose last 4 bits are zero.
+                    if y & 0x3c0 == 0 {
+                        let best = &mut best[(y >> 10) as usize % NUM_S_BUCKETS];
+                        // Among equal ones the first stays.
+                        if u64::from(y & 63) < *best >> 32 {
+                            *best = (u64::from(y & 63) << 32) | u64::from(link);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Joins the tables of all parts, which are in order.
+    pub(crate) fn merge(parts: Vec<Self>) -> Self {
+        let mut parts = parts.into_iter();
+        let mut merged = parts.next().unwrap_or_else(|| Self::new(false));
+        for part in parts {
+            match (&mut merged, part) {
+                (Self::Full(all), Self::Full(more)) => all.extend(more),
+                (Self::SBuckets(best), Self::SBuckets(others)) => {
+                    for (best, other) in best.iter_mut().zip(others) {
+                        if other >> 32 < *best >> 32 {
+                            *best = other;
+                        }
+                    }
+                }
+                // All parts are made alike.
+                (Self::Full(_), Self::SBuckets(_)) | (Self::SBuckets(_), Self::Full(_)) => {}
+            }
+        }
+        if let Self::Full(all) = &mut merged {
+            // Stable: equal `y` stay in the order of their parents.
+            all.sort_by_key(|entry| entry >> 32);
+        }
+        merged
+    }
+
+    /// The link of the lowest-ranked entry that a challenge asks for.
+    fn find(&self, challenge_index: u32) -> Option<u32> {
+        let prefix = challenge_prefix(challenge_index);
+        match self {
+            Self::SBuckets(best) => {
+                let entry = *best.get(prefix as usize >> 4)?;
+                (prefix & 15 == 0 && entry != u64::MAX).then_some(entry as u32)
+            }
+            Self::Full(all) => {
+                let rank = all.partition_point(|entry| (entry >> 38) < u64::from(prefix));
+                let entry = *all.get(rank)?;
+                (entry >> 38 == u64::from(prefix)).then_some(entry as u32)
+            }
+        }
+    }
+}
+
+/// Everything needed to find proofs: about 25 MB.
+pub(crate) struct PackedTable {
+    /// Records of table 3, which hold the four `x` values below an entry.
+    pub(crate) leaves: Kept,
+    /// Links of tables 4, 5 and 6.
+    pub(crate) links: [Kept; 3],
+    pub(crate) last: LastTable,
+}
+
+impl PosTable for PackedTable {
+    fn find_proof(&self, challenge_index: u32) -> Option<PosProof> {
+        let link = self.last.find(challenge_index)?;
+        let [links_4, links_5, links_6] = &self.links;
+        let mut proof = [0; PROOF_BYTES];
+        let (parts, _) = proof.as_chunks_mut::<LEAF_BYTES>();
+        let mut parts = parts.iter_mut();
+        for rank_6 in links_6.parents(link) {
+            for rank_5 in links_5.parents(links_6.words[rank_6]) {
+                for rank_4 in links_4.parents(links_5.words[rank_5]) {
+                    for (rank_3, part) in self.leaves.parents(links_4.words[rank_4]).into_iter().zip(&mut parts) {
+                        part.copy_from_slice(&leaf_bytes(&self.leaves.words[3 * rank_3..][..3]));
+                    }
+                }
+            }
+        }
+        Some(PosProof::from(proof))
+    }
+}
+
+/// The 80 bits after the 14-bit remainder of a record of table 3.
+fn leaf_bytes(record: &[u32]) -> [u8; LEAF_BYTES] {
+    let bits = record.iter().fold(0_u128, |bits, &word| (bits << 32) | u128::from(word)) >> 2;
+    let mut bytes = [0; LEAF_BYTES];
+    bytes.copy_from_slice(&bits.to_be_bytes()[16 - LEAF_BYTES..]);
+    bytes
+}
