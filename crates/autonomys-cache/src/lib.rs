@@ -1,0 +1,28 @@
+//! Piece stores and placement arithmetic of the caches.
+//!
+//! * [`SlabStore`]: fixed-size slots in preallocated files, one per path; holds the items that placement gives this instance and
+//!   evicts by S3-FIFO when they outgrow it.
+//! * [`ArchiveStore`]: the whole history, one immutable file per segment.
+//! * [`placement`]: which member owns which item, a pure function of the list of members.
+//!
+//! Everything here is synchronous and knows neither NATS nor sockets; callers put it on blocking threads. Both stores check a
+//! BLAKE3 hash on every read and say [`Lookup::Corrupt`] instead of giving out a wrong byte. File formats: `docs/caches.md`.
+
+mod archive;
+mod capacity;
+mod error;
+mod item;
+mod lock;
+pub mod placement;
+mod slab;
+mod storage;
+
+pub use archive::{ArchiveOptions, ArchiveStore, MAX_SEGMENT_HEADER_LEN};
+pub use capacity::{RESERVE_BYTES, RESERVE_DIVISOR, reserve};
+pub use error::CacheError;
+pub use item::{CacheKey, ItemKind, Lookup, StoredItem};
+pub use lock::DirectoryLock;
+pub use slab::{
+    MAX_SLOT_SIZE, MIN_SLOTS, PathStats, PutOutcome, SlabOptions, SlabPath, SlabStats, SlabStore,
+};
+pub use storage::{OsStorage, Storage};
