@@ -5,6 +5,7 @@ mod common;
 use common::{assert_json, assert_scale};
 use parity_scale_codec::{Decode, Encode};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use std::time::Duration;
 use subspace_core_primitives::checksum::Blake3Checksummed;
 use subspace_core_primitives::hashes::Blake3Hash;
@@ -44,7 +45,7 @@ fn headers() -> impl Strategy<Value = SegmentHeader> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn segment_headers(header in headers()) {

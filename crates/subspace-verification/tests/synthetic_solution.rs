@@ -1,6 +1,9 @@
 //! Verification of a made-up solution, which needs no mainnet parameters: record and segment are constant polynomials, so
 //! every opening has the same value and the point at infinity as its witness.
 
+use parity_scale_codec::{Decode, Encode};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use std::sync::LazyLock;
 use subspace_core_primitives::pieces::{
     ChunkWitness, PieceOffset, RecordCommitment, RecordWitness, ScalarBytes,
@@ -198,4 +201,19 @@ fn a_chunk_must_be_the_committed_field_element() {
     );
     solution.chunk.0 = [0xff; 32];
     assert_eq!(verify(&solution, slot, &params), Err(SolutionError::InvalidChunk));
+}
+
+proptest! {
+    // Two openings are checked in most cases, about 4 ms.
+    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn any_flipped_bit_but_of_the_reward_address_is_noticed(byte in 0..Solution::ENCODED_SIZE, bit in 0..8u32) {
+        let (solution, slot, params) = valid();
+        let mut scale = solution.encode();
+        scale[byte] ^= 1 << bit;
+        let changed = Solution::decode(&mut scale.as_slice()).expect("no flipped bit makes the history size zero");
+        let is_reward_address = (32..64).contains(&byte);
+        prop_assert_eq!(verify(&changed, slot, &params).is_ok(), is_reward_address);
+    }
 }
