@@ -133,7 +133,7 @@ pub fn encode_sector(
         .into());
     }
     let state = Mutex::new(EncodingState {
-        pieces: (0..).zip(pieces.into_iter()),
+        pieces: (0..).zip(pieces),
         encoded: (0..count).map(|_| None).collect(),
         done: 0,
         error: None,

@@ -1,0 +1,10 @@
+//! Golden vectors of sectors, audits and solutions. All in one binary because they share pieces and sectors that are
+//! expensive to make.
+
+mod audit;
+mod pieces;
+mod plotted;
+mod proof_of_space;
+mod sector;
+mod sector_fields;
+mod sector_sparse;
