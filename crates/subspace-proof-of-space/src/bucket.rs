@@ -72,7 +72,9 @@ impl SortedBucket {
     ) -> Result<(), BucketTooFull> {
         let mut len = 0;
         for part in parts {
-            len += part.copy::<W>(bucket, &mut self.emitted[len * W..]).ok_or(BucketTooFull)?;
+            len += part
+                .copy::<W>(bucket, &mut self.emitted[len * W..])
+                .ok_or(BucketTooFull)?;
         }
         if len > limit {
             return Err(BucketTooFull);
@@ -85,34 +87,41 @@ impl SortedBucket {
     /// Fills everything else from the first `len` emitted records.
     #[inline(always)]
     fn sort<const W: usize>(&mut self) {
-        /// Two bins for every row hold one entry each on average.
-        const BINS: usize = 2 * PARAM_B as usize;
+        /// Bins of a row; they hold half an entry each on average, so little is left to sort within them.
+        const SPLIT: usize = 4;
+        /// Number of bins.
+        const BINS: usize = SPLIT * PARAM_B as usize;
         let len = self.len;
         let emitted = &self.emitted.as_chunks::<W>().0[..len];
 
-        let mut ends = [0_u16; 256];
+        let mut ends = [0_u16; BINS.next_power_of_two()];
         let bin = |remainder: u32| {
             let row = remainder / PARAM_C;
             let column = remainder % PARAM_C;
-            (2 * row + (column >> 6)) as u8
+            (SPLIT as u32 * row + (column >> 5)) as usize % BINS.next_power_of_two()
         };
         for record in emitted {
-            ends[usize::from(bin(record[0] >> REMAINDER_SHIFT))] += 1;
+            ends[bin(record[0] >> REMAINDER_SHIFT)] += 1;
         }
         let mut sum = 0;
-        for (row, counts) in ends[..BINS].as_chunks_mut::<2>().0.iter_mut().enumerate() {
+        for (row, counts) in ends
+            .as_chunks_mut::<SPLIT>()
+            .0
+            .iter_mut()
+            .take(PARAM_B as usize)
+            .enumerate()
+        {
             self.row_starts[row] = sum;
-            let first = counts[0];
-            counts[0] = sum;
-            counts[1] += sum + first;
-            sum = std::mem::replace(&mut counts[1], sum + first);
+            for count in counts {
+                sum += std::mem::replace(count, sum);
+            }
         }
         self.row_starts[PARAM_B as usize] = sum;
 
         // The place of emission makes all keys distinct and the order that of a stable sort.
         for (place, record) in emitted.iter().enumerate() {
             let remainder = record[0] >> REMAINDER_SHIFT;
-            let end = &mut ends[usize::from(bin(remainder))];
+            let end = &mut ends[bin(remainder)];
             self.keys[usize::from(*end) % BUCKET_LIMIT] = (remainder << BUCKET_LIMIT_BITS) | place as u32;
             *end += 1;
         }

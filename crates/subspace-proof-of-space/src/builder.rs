@@ -60,7 +60,11 @@ impl Workspace {
     /// Bytes held by the lists.
     #[cfg(test)]
     pub(crate) fn memory(&self) -> usize {
-        self.parents.iter().chain(&self.children).map(Chains::memory).sum()
+        self.parents
+            .iter()
+            .chain(&self.children)
+            .map(Chains::memory)
+            .sum()
     }
 }
 
@@ -87,7 +91,11 @@ pub(crate) fn build<Kern: Kernel>(
     plan: &Plan<'_>,
     mut observe: impl FnMut(u8, &[Chains]),
 ) -> Result<PackedTable, BucketTooFull> {
-    let mut join = Join { kernel, workspace, plan };
+    let mut join = Join {
+        kernel,
+        workspace,
+        plan,
+    };
     join.first(seed)?;
     observe(1, &join.workspace.parents);
     join.next::<2, 1, 0, 2>()?;
@@ -101,7 +109,11 @@ pub(crate) fn build<Kern: Kernel>(
     let links_5 = join.next::<6, 4, 1, 3>()?;
     observe(6, &join.workspace.parents);
     let (links_6, last) = join.last()?;
-    Ok(PackedTable { leaves, links: [links_4, links_5, links_6], last })
+    Ok(PackedTable {
+        leaves,
+        links: [links_4, links_5, links_6],
+        last,
+    })
 }
 
 struct Join<'a, Kern> {
@@ -120,7 +132,10 @@ impl<Kern: Kernel> Join<'_, Kern> {
             chains.reset::<1>(2 * range.len());
             F1::new(seed).for_each(2 * range.start as u32..2 * range.end as u32, |x, y| {
                 let low_bits = x & ((1 << (K - 6)) - 1);
-                chains.push((y / PARAM_BC) as usize, [((y % PARAM_BC) << REMAINDER_SHIFT) | low_bits]);
+                chains.push(
+                    (y / PARAM_BC) as usize,
+                    [((y % PARAM_BC) << REMAINDER_SHIFT) | low_bits],
+                );
             });
             Ok(())
         })
@@ -131,10 +146,18 @@ impl<Kern: Kernel> Join<'_, Kern> {
     fn next<const TABLE: u8, const WORDS: usize, const KEEP: usize, const CHILD: usize>(
         &mut self,
     ) -> Result<Kept, BucketTooFull> {
-        let Workspace { scratches, parents, children } = &mut *self.workspace;
+        let Workspace {
+            scratches,
+            parents,
+            children,
+        } = &mut *self.workspace;
         let parts = children.len();
         let mut kept = Kept::new(parents, KEEP);
-        let tasks = scratches.iter_mut().zip(children.iter_mut()).zip(kept.split(parts)).collect();
+        let tasks = scratches
+            .iter_mut()
+            .zip(children.iter_mut())
+            .zip(kept.split(parts))
+            .collect();
         let kernel = self.kernel;
         let limit = self.plan.bucket_limit;
         run(self.plan.pool, tasks, |((scratch, chains), (buckets, kept))| {
@@ -152,11 +175,19 @@ impl<Kern: Kernel> Join<'_, Kern> {
 
     /// Makes table 7; returns the links of table 6 and table 7.
     fn last(&mut self) -> Result<(Kept, LastTable), BucketTooFull> {
-        let Workspace { scratches, parents, children } = &mut *self.workspace;
+        let Workspace {
+            scratches,
+            parents,
+            children,
+        } = &mut *self.workspace;
         let parts = children.len();
         let mut kept = Kept::new(parents, 1);
         let mut lasts: Vec<_> = (0..parts).map(|_| LastTable::new(self.plan.full)).collect();
-        let tasks = scratches.iter_mut().zip(&mut lasts).zip(kept.split(parts)).collect();
+        let tasks = scratches
+            .iter_mut()
+            .zip(&mut lasts)
+            .zip(kept.split(parts))
+            .collect();
         let kernel = self.kernel;
         let limit = self.plan.bucket_limit;
         run(self.plan.pool, tasks, |((scratch, last), (buckets, kept))| {
@@ -180,7 +211,14 @@ impl Scratch {
         mut kept: &mut [u32],
         mut emit: impl FnMut(&Output, usize),
     ) -> Result<(), BucketTooFull> {
-        let Self { left, right, matches, output } = self;
+        let Self {
+            left,
+            right,
+            matches,
+            output,
+        } = self;
+        // References, so that swapping moves nothing.
+        let (mut left, mut right) = (left, right);
         left.load::<WORDS>(parents, buckets.start, limit)?;
         for bucket in buckets {
             if KEEP > 0 {
@@ -201,7 +239,7 @@ impl Scratch {
                 kernel.compute::<TABLE>(left, right, bucket as u32, matches, output);
                 emit(output, matches.len());
             }
-            std::mem::swap(left, right);
+            std::mem::swap(&mut left, &mut right);
         }
         Ok(())
     }
@@ -225,4 +263,4 @@ fn run<T: Send>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -32,7 +32,9 @@ impl ChiaProofOfSpace {
 
     /// With code for `level`; `None` when this processor does not support it. All levels give identical results.
     pub fn with_simd_level(level: SimdLevel) -> Option<Self> {
-        level.is_supported().then(|| Self::with_limits(level, BUCKET_LIMIT))
+        level
+            .is_supported()
+            .then(|| Self::with_limits(level, BUCKET_LIMIT))
     }
 
     fn with_limits(level: SimdLevel, bucket_limit: usize) -> Self {
@@ -70,7 +72,11 @@ impl ChiaProofOfSpace {
     ) -> Result<PackedTable, BucketTooFull> {
         let threads = pool.map_or(1, ThreadPool::current_num_threads);
         let mut workspace = self.take_workspace(threads);
-        let plan = Plan { pool, bucket_limit: self.bucket_limit, full };
+        let plan = Plan {
+            pool,
+            bucket_limit: self.bucket_limit,
+            full,
+        };
         let observe = |_, _: &[_]| {};
         let table = match self.level {
             #[cfg(target_arch = "x86_64")]
@@ -88,7 +94,10 @@ impl ChiaProofOfSpace {
     }
 
     fn take_workspace(&self, threads: usize) -> Workspace {
-        let mut idle = self.idle_workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self
+            .idle_workspaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match idle.iter().position(|workspace| workspace.suits(threads)) {
             Some(index) => idle.swap_remove(index),
             None => {
@@ -99,7 +108,10 @@ impl ChiaProofOfSpace {
     }
 
     fn return_workspace(&self, workspace: Workspace) {
-        let mut idle = self.idle_workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self
+            .idle_workspaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if idle.len() < self.max_idle_workspaces {
             idle.push(workspace);
         }
@@ -136,5 +148,53 @@ impl ProofOfSpace for ChiaProofOfSpace {
 
     fn kind(&self) -> ProofOfSpaceKind {
         ProofOfSpaceKind::Chia
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::tests::pool;
+
+    #[test]
+    fn seeds_with_too_full_buckets_get_the_same_proofs() {
+        let seed = PosSeed::from([9; 32]);
+        let level = SimdLevel::best();
+        let fast = ChiaProofOfSpace::with_limits(level, BUCKET_LIMIT);
+        // Every seed has buckets with more than 300 entries.
+        let limited = ChiaProofOfSpace::with_limits(level, 300);
+        assert!(limited.create_packed(&seed, None, false).is_err());
+        let threads = pool(2);
+        assert!(limited.create_packed(&seed, Some(&threads), false).is_err());
+        let table = limited.create_table(&seed);
+
+        let full = fast.create_full_table(&seed);
+        let parallel = fast.create_table_parallel(&seed, &threads);
+        let mut found = 0;
+        for s_bucket in 0..1 << 16 {
+            let proof = full.find_proof(s_bucket);
+            assert_eq!(table.find_proof(s_bucket), proof, "s-bucket {s_bucket}");
+            assert_eq!(parallel.find_proof(s_bucket), proof, "s-bucket {s_bucket}");
+            found += usize::from(proof.is_some());
+        }
+        assert!(found > 32_768, "{found}");
+        for index in (0..100_000_u32).map(|index| index.wrapping_mul(0x9e37_79b9)) {
+            assert_eq!(table.find_proof(index), full.find_proof(index), "index {index}");
+        }
+    }
+
+    #[test]
+    fn workspaces_are_reused_and_their_number_is_limited() {
+        let proof_of_space = ChiaProofOfSpace::new();
+        let idle = || proof_of_space.idle_workspaces.lock().unwrap().len();
+        let seed = PosSeed::from([5; 32]);
+        proof_of_space.create_table(&seed);
+        proof_of_space.create_table(&seed);
+        assert_eq!(idle(), 1);
+        let limit = proof_of_space.max_idle_workspaces;
+        for _ in 0..limit + 3 {
+            proof_of_space.return_workspace(Workspace::new(1));
+        }
+        assert_eq!(idle(), limit);
     }
 }

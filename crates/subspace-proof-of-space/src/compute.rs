@@ -76,14 +76,46 @@ mod tests {
     fn values_at_k_16_are_the_known_ones() {
         let cases = [
             (2, 0x20a61a, 0x44cb, 0x204f, 0x2af546, 0x44cb_204f),
-            (3, 0x31e541, 0x35bf_992d, 0x7ce4_2c82, 0x0f73b3, 0x35bf_992d_7ce4_2c82),
-            (4, 0x30cb4c, 0x05b6_e6e3_07d4_bedc, 0x8a9a_021e_a648_a7dd, 0x011ad5, 0xd4bd_0b14_4fc2_6138),
-            (5, 0x25f01e, 0xc2cd_789a_3802_08a9, 0x1999_9e3f_a46d_6753, 0x1f22bd, 0xabe4_2304_0a33),
-            (6, 0x1f121a, 0xc965_815a_47c5, 0xf5e0_08d6_af57, 0x1cabbe, 0xc8cc_6947),
+            (
+                3,
+                0x31e541,
+                0x35bf_992d,
+                0x7ce4_2c82,
+                0x0f73b3,
+                0x35bf_992d_7ce4_2c82,
+            ),
+            (
+                4,
+                0x30cb4c,
+                0x05b6_e6e3_07d4_bedc,
+                0x8a9a_021e_a648_a7dd,
+                0x011ad5,
+                0xd4bd_0b14_4fc2_6138,
+            ),
+            (
+                5,
+                0x25f01e,
+                0xc2cd_789a_3802_08a9,
+                0x1999_9e3f_a46d_6753,
+                0x1f22bd,
+                0xabe4_2304_0a33,
+            ),
+            (
+                6,
+                0x1f121a,
+                0xc965_815a_47c5,
+                0xf5e0_08d6_af57,
+                0x1cabbe,
+                0xc8cc_6947,
+            ),
             (7, 0x14f410, 0x5fec_898f, 0x8228_3d15, 0x24c3c2, 0),
         ];
         for (table, y, left, right, y_out, metadata) in cases {
-            assert_eq!(compute_with(16, 22, table, y, left, right), (y_out, metadata), "table {table}");
+            assert_eq!(
+                compute_with(16, 22, table, y, left, right),
+                (y_out, metadata),
+                "table {table}"
+            );
         }
     }
 }

@@ -85,7 +85,10 @@ mod tests {
             for remainder in 0..PARAM_BC {
                 let targets: BTreeSet<_> = (0..PARAM_M).map(|m| target(parity, remainder, m)).collect();
                 assert_eq!(targets.len(), PARAM_M as usize);
-                let bytes: Vec<u8> = targets.iter().flat_map(|&target| (target as u16).to_le_bytes()).collect();
+                let bytes: Vec<u8> = targets
+                    .iter()
+                    .flat_map(|&target| (target as u16).to_le_bytes())
+                    .collect();
                 hasher.update(&bytes);
             }
         }
@@ -97,10 +100,17 @@ mod tests {
 
     #[test]
     fn matching_is_membership_in_the_targets() {
-        for (left_y, step) in [(0, 1), (15_112, 1), (15_113, 1), (31_000, 3), (4_439 * PARAM_BC + 77, 5)] {
+        for (left_y, step) in [
+            (0, 1),
+            (15_112, 1),
+            (15_113, 1),
+            (31_000, 3),
+            (4_439 * PARAM_BC + 77, 5),
+        ] {
             let parity = (left_y / PARAM_BC) & 1;
-            let targets: BTreeSet<_> =
-                (0..PARAM_M).map(|m| target(parity, left_y % PARAM_BC, m)).collect();
+            let targets: BTreeSet<_> = (0..PARAM_M)
+                .map(|m| target(parity, left_y % PARAM_BC, m))
+                .collect();
             for right in (0..PARAM_BC).step_by(step) {
                 for bucket in [0, 7, 4_000] {
                     assert_eq!(
@@ -120,7 +130,10 @@ mod tests {
         assert_eq!(challenge_prefix(0x0f00_0001), 0x01000);
         assert_eq!(challenge_prefix(u32::MAX), 0xf_ffff);
         for s_bucket in 0..65_536_u32 {
-            assert_eq!(challenge_prefix(s_bucket), u32::from((s_bucket as u16).swap_bytes()) << 4);
+            assert_eq!(
+                challenge_prefix(s_bucket),
+                u32::from((s_bucket as u16).swap_bytes()) << 4
+            );
         }
     }
 }

@@ -12,7 +12,9 @@ pub(crate) struct F1 {
 
 impl F1 {
     pub(crate) fn new(seed: &PosSeed) -> Self {
-        Self { cipher: ChaCha8::new(seed.as_bytes().into(), &[0; 12].into()) }
+        Self {
+            cipher: ChaCha8::new(seed.as_bytes().into(), &[0; 12].into()),
+        }
     }
 
     /// `y` of one `x` below `2^20`.

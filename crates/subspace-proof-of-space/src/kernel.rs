@@ -35,7 +35,10 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new() -> Self {
-        Self { buckets: [0; MATCHES_WORDS], words: [[0; MATCHES_WORDS]; 4] }
+        Self {
+            buckets: [0; MATCHES_WORDS],
+            words: [[0; MATCHES_WORDS]; 4],
+        }
     }
 }
 
@@ -216,7 +219,12 @@ fn compute<V: Lanes, const TABLE: u8>(
                 if TABLE == 7 {
                     (word, link, link, link)
                 } else {
-                    (word, l0.and(first_metadata), l1.or(r0_metadata.shr(8)), r0.shl(24).or(r1.shr(8)))
+                    (
+                        word,
+                        l0.and(first_metadata),
+                        l1.or(r0_metadata.shr(8)),
+                        r0.shl(24).or(r1.shr(8)),
+                    )
                 }
             }
             4 | 5 => {
@@ -261,7 +269,10 @@ fn compute<V: Lanes, const TABLE: u8>(
         }
         let (bucket, remainder) = child_y.bucket_and_remainder();
         bucket.store(&mut output.buckets[at..]);
-        remainder.shl(REMAINDER_SHIFT).or(second).store(&mut output.words[0][at..]);
+        remainder
+            .shl(REMAINDER_SHIFT)
+            .or(second)
+            .store(&mut output.words[0][at..]);
         third.store(&mut output.words[1][at..]);
         if record_words(TABLE) > 2 {
             fourth.store(&mut output.words[2][at..]);

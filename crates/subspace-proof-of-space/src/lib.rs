@@ -12,6 +12,8 @@ mod compression;
 mod compute;
 mod constants;
 mod f1;
+#[cfg(test)]
+mod golden_vectors;
 mod kernel;
 mod kind;
 mod lanes;

@@ -37,7 +37,10 @@ pub(crate) struct Matches {
 
 impl Matches {
     pub(crate) fn new() -> Self {
-        Self { len: 0, words: [0; MATCHES_WORDS] }
+        Self {
+            len: 0,
+            words: [0; MATCHES_WORDS],
+        }
     }
 
     /// Number of matches.
@@ -88,14 +91,23 @@ fn windows(row: u8, right: &SortedBucket) -> [Window; 2] {
     let start = |row: usize| usize::from(right.row_starts[row]);
     if first_row + REACH <= ROWS {
         let places = start(first_row)..start(first_row + REACH);
-        [Window { places: 0..0, base: 0 }, Window { places, base: row }]
+        [
+            Window {
+                places: 0..0,
+                base: 0,
+            },
+            Window { places, base: row },
+        ]
     } else {
         [
             Window {
                 places: 0..start(first_row + REACH - ROWS),
                 base: row.wrapping_sub(ROWS as u8),
             },
-            Window { places: start(first_row)..right.len(), base: row },
+            Window {
+                places: start(first_row)..right.len(),
+                base: row,
+            },
         ]
     }
 }

@@ -67,7 +67,10 @@ mod tests {
         for index in 0..3000_u32 {
             let quality = *blake3::hash(&index.to_le_bytes()).as_bytes();
             // Long division in base 256 from the most significant (last) byte.
-            let remainder = quality.iter().rev().fold(0, |remainder, &byte| (remainder * 256 + u32::from(byte)) % 3);
+            let remainder = quality
+                .iter()
+                .rev()
+                .fold(0, |remainder, &byte| (remainder * 256 + u32::from(byte)) % 3);
             let proof = table.find_proof(index);
             assert_eq!(proof.is_none(), remainder == 0, "index {index}");
             if let Some(proof) = proof {

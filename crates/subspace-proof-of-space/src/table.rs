@@ -25,7 +25,11 @@ impl Kept {
     /// With place for all entries of a table; for none when `words_each` is zero.
     pub(crate) fn new(parts: &[Chains], words_each: usize) -> Self {
         if words_each == 0 {
-            return Self { starts: vec![0; NUM_BUCKETS + 1], words_each, words: Vec::new() };
+            return Self {
+                starts: vec![0; NUM_BUCKETS + 1],
+                words_each,
+                words: Vec::new(),
+            };
         }
         let mut starts = Vec::with_capacity(NUM_BUCKETS + 1);
         let mut sum = 0;
@@ -34,7 +38,11 @@ impl Kept {
             sum += parts.iter().map(|part| part.count(bucket)).sum::<usize>();
         }
         starts.push(sum as u32);
-        Self { starts, words_each, words: vec![0; sum * words_each] }
+        Self {
+            starts,
+            words_each,
+            words: vec![0; sum * words_each],
+        }
     }
 
     /// Divides the buckets, and the words with them, among `parts`.
@@ -44,7 +52,8 @@ impl Kept {
             .map(|part| {
                 let buckets = share(NUM_BUCKETS, parts, part);
                 let entries = self.starts[buckets.end] - self.starts[buckets.start];
-                let (words, after) = std::mem::take(&mut rest).split_at_mut(entries as usize * self.words_each);
+                let (words, after) =
+                    std::mem::take(&mut rest).split_at_mut(entries as usize * self.words_each);
                 rest = after;
                 (buckets, words)
             })
@@ -164,7 +173,12 @@ impl PosTable for PackedTable {
         for rank_6 in links_6.parents(link) {
             for rank_5 in links_5.parents(links_6.words[rank_6]) {
                 for rank_4 in links_4.parents(links_5.words[rank_5]) {
-                    for (rank_3, part) in self.leaves.parents(links_4.words[rank_4]).into_iter().zip(&mut parts) {
+                    for (rank_3, part) in self
+                        .leaves
+                        .parents(links_4.words[rank_4])
+                        .into_iter()
+                        .zip(&mut parts)
+                    {
                         part.copy_from_slice(&leaf_bytes(&self.leaves.words[3 * rank_3..][..3]));
                     }
                 }
@@ -176,7 +190,10 @@ impl PosTable for PackedTable {
 
 /// The 80 bits after the 14-bit remainder of a record of table 3.
 fn leaf_bytes(record: &[u32]) -> [u8; LEAF_BYTES] {
-    let bits = record.iter().fold(0_u128, |bits, &word| (bits << 32) | u128::from(word)) >> 2;
+    let bits = record
+        .iter()
+        .fold(0_u128, |bits, &word| (bits << 32) | u128::from(word))
+        >> 2;
     let mut bytes = [0; LEAF_BYTES];
     bytes.copy_from_slice(&bits.to_be_bytes()[16 - LEAF_BYTES..]);
     bytes

@@ -4,10 +4,10 @@
 //! seed. When an entry does not fit, the table is made here instead, so that no entry is ever dropped. Being independent of
 //! the fast code, this is also what the tests compare it with.
 
+use crate::PosTable;
 use crate::compute::compute;
 use crate::constants::{NUM_X, PARAM_BC, PARAM_M, PROOF_BYTES, challenge_prefix, target};
 use crate::f1::F1;
-use crate::PosTable;
 use std::ops::Range;
 use subspace_core_primitives::pos::{PosProof, PosSeed};
 
@@ -68,7 +68,10 @@ impl Entries {
                     let first = first_places[target(left_bucket & 1, y % PARAM_BC, m) as usize];
                     if first != u32::MAX {
                         let right_y = self.ys[first as usize];
-                        matches.extend((first..rights.end as u32).take_while(|&right| self.ys[right as usize] == right_y));
+                        matches.extend(
+                            (first..rights.end as u32)
+                                .take_while(|&right| self.ys[right as usize] == right_y),
+                        );
                     }
                 }
                 matches.sort_unstable();
@@ -115,7 +118,11 @@ impl UnboundedTable {
             observe(table, &entries);
             links.push(std::mem::take(&mut entries.links));
         }
-        Self { xs, links, ys: entries.ys }
+        Self {
+            xs,
+            links,
+            ys: entries.ys,
+        }
     }
 
     /// Collects the `x` values below entry `rank` of table `level + 1`.
@@ -140,7 +147,12 @@ impl PosTable for UnboundedTable {
         let mut leaves = Vec::with_capacity(64);
         self.leaves(self.links.len(), rank as u32, &mut leaves);
         let mut proof = [0; PROOF_BYTES];
-        for (bytes, pair) in proof.as_chunks_mut::<5>().0.iter_mut().zip(leaves.as_chunks::<2>().0) {
+        for (bytes, pair) in proof
+            .as_chunks_mut::<5>()
+            .0
+            .iter_mut()
+            .zip(leaves.as_chunks::<2>().0)
+        {
             let bits = (u64::from(pair[0]) << 20) | u64::from(pair[1]);
             bytes.copy_from_slice(&bits.to_be_bytes()[3..]);
         }

@@ -8,7 +8,9 @@ use subspace_core_primitives::pos::{PosProof, PosSeed};
 /// The 64 `x` values of a proof.
 fn leaves(proof: &PosProof) -> impl Iterator<Item = u32> {
     proof.as_bytes().as_chunks::<5>().0.iter().flat_map(|pair| {
-        let bits = pair.iter().fold(0_u64, |bits, &byte| (bits << 8) | u64::from(byte));
+        let bits = pair
+            .iter()
+            .fold(0_u64, |bits, &byte| (bits << 8) | u64::from(byte));
         [(bits >> K) as u32, bits as u32 & ((1 << K) - 1)]
     })
 }

@@ -1,6 +1,6 @@
-//! Golden vectors of the proof of space.
+//! Golden vectors that need nothing but the public interface.
 
-use autonomys_test_support::{section, xof};
+use autonomys_test_support::section;
 use subspace_core_primitives::pos::{PosProof, PosSeed};
 use subspace_proof_of_space::{ChiaProofOfSpace, ProofOfSpace};
 

@@ -105,11 +105,15 @@ impl Lanes for Avx2Lanes {
         match distance {
             8 => lanes!(_mm256_shuffle_epi8(
                 self.0,
-                _mm256_broadcastsi128_si256(_mm_setr_epi8(1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12))
+                _mm256_broadcastsi128_si256(_mm_setr_epi8(
+                    1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12
+                ))
             )),
             16 => lanes!(_mm256_shuffle_epi8(
                 self.0,
-                _mm256_broadcastsi128_si256(_mm_setr_epi8(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13))
+                _mm256_broadcastsi128_si256(_mm_setr_epi8(
+                    2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13
+                ))
             )),
             _ => self.shr(distance).or(self.shl(32 - distance)),
         }
@@ -119,7 +123,9 @@ impl Lanes for Avx2Lanes {
     fn swap_bytes(self) -> Self {
         lanes!(_mm256_shuffle_epi8(
             self.0,
-            _mm256_broadcastsi128_si256(_mm_setr_epi8(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12))
+            _mm256_broadcastsi128_si256(_mm_setr_epi8(
+                3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12
+            ))
         ))
     }
 

@@ -109,7 +109,9 @@ impl Lanes for Avx512Lanes {
     fn swap_bytes(self) -> Self {
         lanes!(_mm512_shuffle_epi8(
             self.0,
-            _mm512_broadcast_i32x4(_mm_setr_epi8(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12))
+            _mm512_broadcast_i32x4(_mm_setr_epi8(
+                3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12
+            ))
         ))
     }
 

@@ -31,7 +31,12 @@ fn check<V: Lanes>(
         let mut output = [0; 16];
         operation(V::load(token, &left), V::load(token, &pair[1])).store(&mut output);
         for index in 0..V::COUNT {
-            assert_eq!(output[index], expected(left[index], pair[1][index]), "{name} of {:#x}", left[index]);
+            assert_eq!(
+                output[index],
+                expected(left[index], pair[1][index]),
+                "{name} of {:#x}",
+                left[index]
+            );
         }
     }
 }
@@ -43,15 +48,39 @@ fn check_all<V: Lanes>(token: V::Token) {
     check::<V>(token, "xor", V::xor, |a, b| a ^ b, all);
     check::<V>(token, "or", V::or, |a, b| a | b, all);
     check::<V>(token, "and", V::and, |a, b| a & b, all);
-    check::<V>(token, "swap_bytes", |a, _| a.swap_bytes(), |a, _| a.swap_bytes(), all);
+    check::<V>(
+        token,
+        "swap_bytes",
+        |a, _| a.swap_bytes(),
+        |a, _| a.swap_bytes(),
+        all,
+    );
     for distance in 1..32 {
         check::<V>(token, "shl", |a, _| a.shl(distance), |a, _| a << distance, all);
         check::<V>(token, "shr", |a, _| a.shr(distance), |a, _| a >> distance, all);
-        check::<V>(token, "rotr", |a, _| a.rotr(distance), |a, _| a.rotate_right(distance), all);
+        check::<V>(
+            token,
+            "rotr",
+            |a, _| a.rotr(distance),
+            |a, _| a.rotate_right(distance),
+            all,
+        );
     }
     let y_mask = (1 << 26) - 1;
-    check::<V>(token, "bucket", |a, _| a.bucket_and_remainder().0, |a, _| a / PARAM_BC, y_mask);
-    check::<V>(token, "remainder", |a, _| a.bucket_and_remainder().1, |a, _| a % PARAM_BC, y_mask);
+    check::<V>(
+        token,
+        "bucket",
+        |a, _| a.bucket_and_remainder().0,
+        |a, _| a / PARAM_BC,
+        y_mask,
+    );
+    check::<V>(
+        token,
+        "remainder",
+        |a, _| a.bucket_and_remainder().1,
+        |a, _| a % PARAM_BC,
+        y_mask,
+    );
     // Only the borders of a bucket could be rounded wrongly.
     for y in (0..1_u32 << 26).step_by(PARAM_BC as usize) {
         for y in [y.saturating_sub(1), y] {
@@ -67,7 +96,13 @@ fn check_all<V: Lanes>(token: V::Token) {
         *record = (index as u32).wrapping_mul(0x9e37_79b9);
     }
     let lookup = |index: u32| records[index as usize % RECORD_WORDS];
-    check::<V>(token, "gather", |a, _| a.gather(&records, 3), |a, _| lookup(a + 3), 0x7fff_ffff);
+    check::<V>(
+        token,
+        "gather",
+        |a, _| a.gather(&records, 3),
+        |a, _| lookup(a + 3),
+        0x7fff_ffff,
+    );
 }
 
 #[test]
@@ -89,6 +124,8 @@ fn avx2_operations() {
 fn avx512_operations() {
     match Avx512::detect() {
         Some(token) => check_all::<Avx512Lanes>(token),
-        None => autonomys_test_support::report_skipped("avx512_operations", "this processor has no AVX-512 VBMI2"),
+        None => {
+            autonomys_test_support::report_skipped("avx512_operations", "this processor has no AVX-512 VBMI2")
+        }
     }
 }

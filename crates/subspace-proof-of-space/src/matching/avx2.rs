@@ -47,7 +47,12 @@ fn find(
 ) -> usize {
     let [shifts_0, shifts_1, shifts_2, shifts_3] = {
         let quarters = COLUMN_SHIFTS[parity].as_chunks().0;
-        [load_twice(&quarters[0]), load_twice(&quarters[1]), load_twice(&quarters[2]), load_twice(&quarters[3])]
+        [
+            load_twice(&quarters[0]),
+            load_twice(&quarters[1]),
+            load_twice(&quarters[2]),
+            load_twice(&quarters[3]),
+        ]
     };
     let columns_count = _mm256_set1_epi8(PARAM_C as i8);
     matches.len = 0;

@@ -29,7 +29,11 @@ pub(crate) fn find_matches(
             for row in first_row..=last_row {
                 let m = (row as u8).wrapping_sub(window.base);
                 let sum = column + COLUMN_SHIFTS[parity][usize::from(m)];
-                let wanted = if sum >= PARAM_C as u8 { sum - PARAM_C as u8 } else { sum };
+                let wanted = if sum >= PARAM_C as u8 {
+                    sum - PARAM_C as u8
+                } else {
+                    sum
+                };
                 if (occupied[row] >> wanted) & 1 == 0 {
                     continue;
                 }

@@ -8,7 +8,11 @@ pub(crate) const SEED: &str = "23023404333717545b0a6f0c0dde9710e4d3fe2d5cc6cc0a0
 
 /// Entries, digest of all `y` and digest of all links of tables 1 to 7 of [`SEED`].
 pub(crate) const TABLES: [(usize, &str, &str); 7] = [
-    (1_048_576, "7916312b1ce622bc0e40334393b0c26b9cfbd00aca7764ded5cb9b873a9967fd", ""),
+    (
+        1_048_576,
+        "7916312b1ce622bc0e40334393b0c26b9cfbd00aca7764ded5cb9b873a9967fd",
+        "",
+    ),
     (
         1_046_669,
         "fb46b3701951939d782abbfb1fcd6b54cf896a59b95086a5ad5f6b31482267b4",
@@ -44,10 +48,22 @@ pub(crate) const TABLES: [(usize, &str, &str); 7] = [
 /// Challenge indexes of [`SEED`] with a proof and the hash of that proof: an index over 65 535, one whose two smallest
 /// candidates have equal `y`, one with three equal remainders on the way, an ordinary one.
 const PROOF_HASHES: [(u32, &str); 4] = [
-    (600_426_542, "987a4d8a161fa08d505b2cc9decfd17f0ab837d12873b3477a350b463371d44c"),
-    (1011, "51818440809597a1442c280fd71309d0c9b60efabac8078ed3d3cb2dc90f0e71"),
-    (650, "008c84ffc3d99e5590e6c80a764fa5a293f99e83eee8950ed027d57d9a77fcd5"),
-    (3, "00d60c255b8512e95106c6e76152e438d46d781dc71a1841f8c200d1e7f20d94"),
+    (
+        600_426_542,
+        "987a4d8a161fa08d505b2cc9decfd17f0ab837d12873b3477a350b463371d44c",
+    ),
+    (
+        1011,
+        "51818440809597a1442c280fd71309d0c9b60efabac8078ed3d3cb2dc90f0e71",
+    ),
+    (
+        650,
+        "008c84ffc3d99e5590e6c80a764fa5a293f99e83eee8950ed027d57d9a77fcd5",
+    ),
+    (
+        3,
+        "00d60c255b8512e95106c6e76152e438d46d781dc71a1841f8c200d1e7f20d94",
+    ),
 ];
 
 /// BLAKE3 of the values as u32 LE.
