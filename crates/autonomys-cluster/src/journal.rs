@@ -1,0 +1,222 @@
+//! The journal of solutions: to which controller each one was given, recorded before it is sent.
+//!
+//! Two blocks for one slot by one farm are equivocation, which the chain punishes. So a solution is recorded for one
+//! controller first, and nobody may give it to another one, unless it is recorded as certainly not received.
+
+use crate::cluster::Cluster;
+use crate::codec::{Message, cut};
+use crate::ids::ControllerId;
+use crate::messages::NodeReply;
+use crate::store::{Bucket, BucketConfig, Created, Entry, StoreError};
+use parity_scale_codec::{Decode, Encode};
+use std::fmt;
+use std::time::Duration;
+use subspace_core_primitives::pieces::PieceOffset;
+use subspace_core_primitives::sectors::SectorIndex;
+use subspace_core_primitives::{PublicKey, SlotNumber};
+use thiserror::Error;
+
+/// A solution is worth nothing after seconds; a day leaves something to look at.
+const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
+const BUCKET: BucketConfig = BucketConfig {
+    name: "solutions",
+    description: "To which controller each solution was given, and what became of it",
+    // Some 400 bytes a solution: 150 000 a day, far beyond what one chain awards.
+    max_bytes: 64 * 1024 * 1024,
+    max_age: KEEP,
+};
+
+/// Which solution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct SolutionKey {
+    /// Farm.
+    pub public_key: PublicKey,
+    /// Slot.
+    pub slot: SlotNumber,
+    /// Sector.
+    pub sector_index: SectorIndex,
+    /// Piece in the sector.
+    pub piece_offset: PieceOffset,
+}
+
+impl fmt::Display for SolutionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = hex::encode(self.public_key);
+        write!(
+            f,
+            "{key}.{}.{}.{}",
+            self.slot,
+            self.sector_index,
+            self.piece_offset.get()
+        )
+    }
+}
+
+/// What became of a solution.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum SolutionOutcome {
+    /// Recorded, and not known to have ended: it may have reached the node.
+    #[codec(index = 0)]
+    Pending,
+    /// The node took it.
+    #[codec(index = 1)]
+    Accepted,
+    /// The node answered with an error.
+    #[codec(index = 2)]
+    Refused {
+        /// JSON-RPC error code.
+        code: i32,
+        /// The node's words.
+        message: String,
+    },
+    /// Certainly not received by any node: nobody served the request, or the controller had no node.
+    #[codec(index = 3)]
+    NotReceived,
+    /// No answer: it may have reached the node. Final.
+    #[codec(index = 4)]
+    Unknown,
+}
+
+impl From<NodeReply> for SolutionOutcome {
+    fn from(reply: NodeReply) -> Self {
+        match reply {
+            NodeReply::Accepted => Self::Accepted,
+            NodeReply::Refused { code, message } => Self::Refused {
+                code,
+                message: cut(&message, NodeReply::MAX_MESSAGE),
+            },
+            NodeReply::NodeUnreachable => Self::NotReceived,
+        }
+    }
+}
+
+/// A solution in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct JournalRecord {
+    /// Who got it.
+    pub controller: ControllerId,
+    /// Random number of the attempt, which tells one attempt from another one for the same controller.
+    attempt: u64,
+    /// What became of it.
+    pub outcome: SolutionOutcome,
+}
+
+impl Message for JournalRecord {
+    const NAME: &'static str = "solution record";
+    const VERSION: u8 = 1;
+    const MAX_SIZE: usize = 4 * 1024;
+}
+
+/// Why a solution must not be sent.
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
+pub enum JournalError {
+    /// JetStream. Whether it is recorded is unknown, so it must not be sent.
+    #[error("the solution is not sent because it could not be recorded first: {0}")]
+    Store(#[from] StoreError),
+    /// It was given to a controller before.
+    #[error("the solution is not sent again: it was given to {controller} before ({outcome:?})")]
+    AlreadySent {
+        /// To whom.
+        controller: ControllerId,
+        /// What became of it.
+        outcome: SolutionOutcome,
+    },
+}
+
+/// Leave to send one solution to one controller, once.
+#[derive(Debug)]
+pub struct SendPermit {
+    bucket: Bucket<JournalRecord>,
+    key: String,
+    record: JournalRecord,
+    revision: u64,
+}
+
+impl SendPermit {
+    /// To whom it may be sent.
+    pub fn controller(&self) -> ControllerId {
+        self.record.controller
+    }
+
+    /// Records what became of it. Without this the outcome stays pending, which is as final as unknown.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn settle(mut self, outcome: SolutionOutcome) -> Result<(), StoreError> {
+        self.record.outcome = outcome;
+        // A conflict cannot be: only the permit's holder changes a pending record, and a permit is used once.
+        self.bucket
+            .update(&self.key, &self.record, self.revision)
+            .await
+            .map(drop)
+    }
+}
+
+/// The cluster's journal of solutions. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SolutionJournal {
+    bucket: Bucket<JournalRecord>,
+}
+
+impl SolutionJournal {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open(cluster: &Cluster) -> Result<Self, StoreError> {
+        Ok(Self {
+            bucket: Bucket::open(cluster, &BUCKET).await?,
+        })
+    }
+
+    /// Records that the solution is about to be given to `controller`.
+    ///
+    /// # Errors
+    /// [`JournalError::AlreadySent`] when it was given to any controller before, except where it is recorded as
+    /// [`SolutionOutcome::NotReceived`].
+    pub async fn record(
+        &self,
+        key: &SolutionKey,
+        controller: ControllerId,
+    ) -> Result<SendPermit, JournalError> {
+        let key = key.to_string();
+        let record = JournalRecord {
+            controller,
+            attempt: rand::random(),
+            outcome: SolutionOutcome::Pending,
+        };
+        loop {
+            let revision = match self.bucket.create(&key, &record).await? {
+                Created::New(revision) => Some(revision),
+                Created::Existing(Entry { value, revision, .. })
+                    if value.outcome == SolutionOutcome::NotReceived =>
+                {
+                    self.bucket.update(&key, &record, revision).await?
+                }
+                Created::Existing(Entry { value, .. }) => {
+                    return Err(JournalError::AlreadySent {
+                        controller: value.controller,
+                        outcome: value.outcome,
+                    });
+                }
+            };
+            if let Some(revision) = revision {
+                return Ok(SendPermit {
+                    bucket: self.bucket.clone(),
+                    key,
+                    record,
+                    revision,
+                });
+            }
+        }
+    }
+
+    /// What the journal says about a solution.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get(&self, key: &SolutionKey) -> Result<Option<JournalRecord>, StoreError> {
+        Ok(self.bucket.get(&key.to_string()).await?.map(|entry| entry.value))
+    }
+}
