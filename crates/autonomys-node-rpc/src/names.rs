@@ -85,3 +85,7 @@ pub const SYSTEM_NAME: &str = "system_name";
 pub const SYSTEM_VERSION: &str = "system_version";
 /// Name of the chain.
 pub const SYSTEM_CHAIN: &str = "system_chain";
+/// Type of the chain: live, development, local, or something of its own.
+pub const SYSTEM_CHAIN_TYPE: &str = "system_chainType";
+/// Free-form properties of the chain.
+pub const SYSTEM_PROPERTIES: &str = "system_properties";

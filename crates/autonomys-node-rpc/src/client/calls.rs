@@ -246,6 +246,28 @@ impl NodeClient {
             .await
     }
 
+    /// Whether the chain calls itself a development chain.
+    ///
+    /// # Errors
+    /// See [`NodeRpcError`].
+    pub async fn is_development_chain(&self) -> Result<bool, NodeRpcError> {
+        let chain_type: serde_json::Value = self
+            .inner
+            .read(names::SYSTEM_CHAIN_TYPE, rpc_params![], limits::REQUEST_TIMEOUT)
+            .await?;
+        Ok(chain_type == "Development")
+    }
+
+    /// Free-form properties of the chain, an object or `null`.
+    ///
+    /// # Errors
+    /// See [`NodeRpcError`].
+    pub async fn properties(&self) -> Result<serde_json::Value, NodeRpcError> {
+        self.inner
+            .read(names::SYSTEM_PROPERTIES, rpc_params![], limits::REQUEST_TIMEOUT)
+            .await
+    }
+
     /// A block, the best one without a hash.
     ///
     /// # Errors
