@@ -1,6 +1,8 @@
 //! The archiver: blocks in, archived segments out.
 
 mod commit;
+#[cfg(test)]
+mod tests;
 
 pub use commit::{NewArchivedSegment, archive_segment};
 

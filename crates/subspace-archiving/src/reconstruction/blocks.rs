@@ -1,5 +1,8 @@
 //! Blocks from consecutive segments.
 
+#[cfg(test)]
+mod tests;
+
 use crate::segment::{Segment, SegmentItem};
 use subspace_core_primitives::BlockNumber;
 use subspace_core_primitives::segments::{ArchivedBlockProgress, SegmentHeader, SegmentIndex};

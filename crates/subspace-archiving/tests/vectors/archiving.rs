@@ -9,7 +9,7 @@ use subspace_core_primitives::pieces::Piece;
 use subspace_core_primitives::segments::{ArchivedBlockProgress, SegmentHeader};
 
 /// Compares a header with the fields of a vector.
-pub fn check_header(header: &SegmentHeader, expected: &Node<'_>) {
+pub(crate) fn check_header(header: &SegmentHeader, expected: &Node<'_>) {
     assert_eq!(header.segment_index().get(), expected.get("segment_index").u64());
     assert_eq!(header.encode(), expected.get("scale").bytes());
     assert_eq!(

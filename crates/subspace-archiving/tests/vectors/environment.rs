@@ -12,14 +12,14 @@ use subspace_erasure_coding::ErasureCoding;
 use subspace_kzg::{Kzg, ReferenceString};
 
 /// Tools of every test that computes.
-pub struct Tools {
-    pub kzg: Kzg,
-    pub erasure_coding: ErasureCoding,
-    pub pool: ThreadPool,
+pub(crate) struct Tools {
+    pub(crate) kzg: Kzg,
+    pub(crate) erasure_coding: ErasureCoding,
+    pub(crate) pool: ThreadPool,
 }
 
 /// The tools, or `None` (and a note about the skipped test) without the mainnet reference string.
-pub fn tools(test_name: &str) -> Option<&'static Tools> {
+pub(crate) fn tools(test_name: &str) -> Option<&'static Tools> {
     static TOOLS: OnceLock<Option<Tools>> = OnceLock::new();
     let tools = TOOLS.get_or_init(|| {
         let params = mainnet_kzg_params()?;
@@ -39,26 +39,26 @@ pub fn tools(test_name: &str) -> Option<&'static Tools> {
 }
 
 /// What one call of `add_block` returned.
-pub struct AddedBlock {
-    pub number: u64,
-    pub segments: usize,
-    pub global_objects: Vec<GlobalObject>,
+pub(crate) struct AddedBlock {
+    pub(crate) number: u64,
+    pub(crate) segments: usize,
+    pub(crate) global_objects: Vec<GlobalObject>,
 }
 
 /// The history of `archiving.json`.
-pub struct History {
-    pub blocks: Vec<AddedBlock>,
+pub(crate) struct History {
+    pub(crate) blocks: Vec<AddedBlock>,
     /// Segments with the number of the block that completed each.
-    pub segments: Vec<(u64, NewArchivedSegment)>,
+    pub(crate) segments: Vec<(u64, NewArchivedSegment)>,
 }
 
 /// Contents of block `number` of `archiving.json`.
-pub fn block_bytes(number: u64, size: usize) -> Vec<u8> {
+pub(crate) fn block_bytes(number: u64, size: usize) -> Vec<u8> {
     xof(&label(&format!("archiving/block/{number}")), size)
 }
 
 /// Sizes of the blocks of `archiving.json` by number.
-pub fn block_sizes() -> Vec<usize> {
+pub(crate) fn block_sizes() -> Vec<usize> {
     let blocks = section("archiving.json", "blocks");
     blocks
         .root()
@@ -69,7 +69,7 @@ pub fn block_sizes() -> Vec<usize> {
 }
 
 /// `[hash, offset]` pairs of a block.
-pub fn object_mapping(objects: &Node<'_>) -> BlockObjectMapping {
+pub(crate) fn object_mapping(objects: &Node<'_>) -> BlockObjectMapping {
     let objects = objects.items().into_iter().map(|object| {
         let [hash, offset] = &object.items()[..] else {
             panic!("an object is a pair")
@@ -85,7 +85,7 @@ pub fn object_mapping(objects: &Node<'_>) -> BlockObjectMapping {
 }
 
 /// Archives the blocks of `archiving.json`, once.
-pub fn history(tools: &Tools) -> &'static History {
+pub(crate) fn history(tools: &Tools) -> &'static History {
     static HISTORY: OnceLock<History> = OnceLock::new();
     HISTORY.get_or_init(|| {
         let section = section("archiving.json", "blocks");
@@ -116,7 +116,7 @@ pub fn history(tools: &Tools) -> &'static History {
 }
 
 /// Hash of all pieces of a segment one behind another.
-pub fn all_pieces_hash(pieces: &[Piece]) -> [u8; 32] {
+pub(crate) fn all_pieces_hash(pieces: &[Piece]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     for piece in pieces {
         hasher.update(piece.as_ref());
@@ -125,7 +125,7 @@ pub fn all_pieces_hash(pieces: &[Piece]) -> [u8; 32] {
 }
 
 /// Kind and size of every item as the vector files write them, padding as one item.
-pub fn described_items(segment: &Segment) -> Vec<(&'static str, usize, [u8; 32])> {
+pub(crate) fn described_items(segment: &Segment) -> Vec<(&'static str, usize, [u8; 32])> {
     let describe = |item: &SegmentItem| match item {
         SegmentItem::Padding(count) => ("Padding", *count, [0; 32]),
         SegmentItem::Block(bytes) => ("Block", bytes.len(), blake3::hash(bytes).into()),
