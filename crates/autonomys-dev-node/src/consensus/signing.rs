@@ -115,7 +115,7 @@ mod tests {
         desk.answer(RewardSignatureResponse { hash, signature });
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn first_right_answer_counts() {
         let desk = Arc::new(SigningDesk::default());
         assert_eq!(desk.request(HASH, KEY, false, |_| true).await, None);
@@ -144,13 +144,13 @@ mod tests {
         respond(&desk, HASH, Some(RIGHT));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn late_answers_have_no_effect() {
         let desk = Arc::new(SigningDesk::default());
         let mut requests = desk.subscribe();
-        let started = tokio::time::Instant::now();
+        let started = std::time::Instant::now();
         assert_eq!(desk.request(HASH, KEY, true, |_| true).await, None);
-        assert_eq!(started.elapsed(), REWARD_SIGNING_TIMEOUT);
+        assert!(started.elapsed() >= REWARD_SIGNING_TIMEOUT);
         respond(&desk, HASH, Some(RIGHT));
         // Asked twice, as was wanted.
         assert_eq!(requests.recv().await.unwrap(), requests.recv().await.unwrap());
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(desk.request(HASH, KEY, false, |_| true).await, None);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_answer_for_each_subscriber() {
         let desk = Arc::new(SigningDesk::default());
         let mut requests = desk.subscribe();
