@@ -3,6 +3,8 @@
 //! Run with `cargo bench -p subspace-farmer-components`. One thread unless `BENCH_THREADS` says otherwise. The development
 //! reference string is used: the time of the arithmetic does not depend on it.
 
+#![allow(missing_docs)] // The macro makes a public function.
+
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::hint::black_box;

@@ -95,7 +95,7 @@ fn archive(
     erasure_coding: &ErasureCoding,
     pool: &ThreadPool,
 ) -> BTreeMap<PieceIndex, Piece> {
-    let mut archiver = Archiver::new(kzg.clone(), erasure_coding.clone());
+    let mut archiver = Archiver::new(kzg.clone(), *erasure_coding);
     let mut pieces = BTreeMap::new();
     let mut segment_index = 0;
     let blocks = section("archiving.json", "blocks");
