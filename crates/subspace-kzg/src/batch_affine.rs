@@ -5,6 +5,7 @@ use blst::{
     blst_fp, blst_fp_add, blst_fp_cneg, blst_fp_eucl_inverse, blst_fp_mul, blst_fp_mul_by_3, blst_fp_sqr,
     blst_fp_sub, blst_p1_affine,
 };
+use std::mem::{self, MaybeUninit};
 
 pub(crate) const ZERO: blst_fp = blst_fp { l: [0; 6] };
 
@@ -24,41 +25,41 @@ pub(crate) const INFINITY: blst_p1_affine = blst_p1_affine { x: ZERO, y: ZERO };
 
 #[inline]
 fn mul(a: &blst_fp, b: &blst_fp) -> blst_fp {
-    let mut result = ZERO;
-    // SAFETY: the pointers are to live field elements.
-    unsafe { blst_fp_mul(&mut result, a, b) };
-    result
+    let mut result = MaybeUninit::uninit();
+    // SAFETY: the pointers are to live field elements, and the function writes the whole result.
+    unsafe {
+        blst_fp_mul(result.as_mut_ptr(), a, b);
+        result.assume_init()
+    }
 }
 
 #[inline]
 fn square(a: &blst_fp) -> blst_fp {
-    let mut result = ZERO;
-    // SAFETY: the pointers are to live field elements.
-    unsafe { blst_fp_sqr(&mut result, a) };
-    result
-}
-
-#[inline]
-fn sub(a: &blst_fp, b: &blst_fp) -> blst_fp {
-    let mut result = ZERO;
-    // SAFETY: the pointers are to live field elements.
-    unsafe { blst_fp_sub(&mut result, a, b) };
-    result
+    let mut result = MaybeUninit::uninit();
+    // SAFETY: the pointers are to live field elements, and the function writes the whole result.
+    unsafe {
+        blst_fp_sqr(result.as_mut_ptr(), a);
+        result.assume_init()
+    }
 }
 
 #[inline]
 fn add(a: &blst_fp, b: &blst_fp) -> blst_fp {
-    let mut result = ZERO;
-    // SAFETY: the pointers are to live field elements.
-    unsafe { blst_fp_add(&mut result, a, b) };
-    result
+    let mut result = MaybeUninit::uninit();
+    // SAFETY: the pointers are to live field elements, and the function writes the whole result.
+    unsafe {
+        blst_fp_add(result.as_mut_ptr(), a, b);
+        result.assume_init()
+    }
 }
 
 fn inverse(a: &blst_fp) -> blst_fp {
-    let mut result = ZERO;
-    // SAFETY: the pointers are to live field elements.
-    unsafe { blst_fp_eucl_inverse(&mut result, a) };
-    result
+    let mut result = MaybeUninit::uninit();
+    // SAFETY: the pointers are to live field elements, and the function writes the whole result.
+    unsafe {
+        blst_fp_eucl_inverse(result.as_mut_ptr(), a);
+        result.assume_init()
+    }
 }
 
 /// The opposite point.
@@ -71,7 +72,8 @@ pub(crate) fn negate(point: &mut blst_p1_affine) {
 
 #[inline]
 pub(crate) fn is_infinity(point: &blst_p1_affine) -> bool {
-    *point == INFINITY
+    let limbs = point.x.l.iter().chain(&point.y.l);
+    limbs.fold(0, |any, limb| any | limb) == 0
 }
 
 /// Projective to affine form, the identity included.
@@ -108,83 +110,165 @@ enum PairSum {
     Infinity,
 }
 
-/// Additions done with one shared inversion. The scratch (at most [`PairAdder::BATCH`] elements) is kept between calls.
+/// Additions done with one shared inversion; keeps its scratch between calls.
+///
+/// Field elements are always computed in their final place: the library writes them limb by limb, and a wide load of a copy
+/// right after that stalls the processor for longer than the copy takes.
 pub(crate) struct PairAdder {
-    pending: Vec<(PairSum, blst_fp, blst_fp)>,
+    kinds: Vec<PairSum>,
+    denominators: Vec<blst_fp>,
+    /// Products of the denominators before each one, then of all.
+    products: Vec<blst_fp>,
+    firsts: Vec<u32>,
 }
 
 impl PairAdder {
     /// Additions that share one inversion: enough to make the inversion (about 100 multiplications) cheap, few enough to
-    /// keep the operands in the first-level cache and a half of the second.
-    pub(crate) const BATCH: usize = 1024;
+    /// keep operands and scratch (300 bytes an addition) out of the slow caches.
+    pub(crate) const BATCH: usize = 512;
 
     pub(crate) fn new() -> Self {
         Self {
-            pending: Vec::with_capacity(Self::BATCH),
+            kinds: vec![PairSum::First; Self::BATCH],
+            denominators: vec![ONE; Self::BATCH],
+            products: vec![ONE; Self::BATCH + 1],
+            firsts: Vec::new(),
         }
     }
 
-    /// Replaces `points[i]` by `points[2i] + points[2i + 1]` for `i < pairs`.
-    pub(crate) fn add_neighbours(&mut self, points: &mut [blst_p1_affine], pairs: usize) {
-        let mut first = 0;
-        while first < pairs {
-            let count = (pairs - first).min(Self::BATCH);
-            self.pending.clear();
-            let mut product = ONE;
-            for pair in points[2 * first..2 * (first + count)].chunks_exact(2) {
-                let (kind, denominator) = denominator(&pair[0], &pair[1]);
-                self.pending.push((kind, denominator, product));
-                if matches!(kind, PairSum::Chord | PairSum::Tangent) {
-                    product = mul(&product, &denominator);
+    /// Replaces `points[i]` by `points[i] + points[i + 1]` for every `i` in `firsts`. No point may belong to two pairs.
+    pub(crate) fn add_neighbours(&mut self, points: &mut [blst_p1_affine], firsts: &[u32]) {
+        for firsts in firsts.chunks(Self::BATCH) {
+            for (index, first) in firsts.iter().enumerate() {
+                let first = *first as usize;
+                let denominator = &mut self.denominators[index];
+                self.kinds[index] = set_denominator(denominator, &points[first], &points[first + 1]);
+                let (before, after) = self.products.split_at_mut(index + 1);
+                set_product(&mut after[0], &before[index], denominator);
+            }
+            let mut remaining = inverse(&self.products[firsts.len()]);
+            // From the end, because the products come apart from the end.
+            for (index, first) in firsts.iter().enumerate().rev() {
+                let (low, high) = points.split_at_mut(*first as usize + 1);
+                let (a, b) = (&mut low[*first as usize], &high[0]);
+                let mut denominator_inverse = ZERO;
+                set_product(&mut denominator_inverse, &remaining, &self.products[index]);
+                multiply_by(&mut remaining, &self.denominators[index]);
+                match self.kinds[index] {
+                    PairSum::First => {}
+                    PairSum::Second => *a = *b,
+                    PairSum::Infinity => *a = INFINITY,
+                    PairSum::Chord => {
+                        let mut slope = ZERO;
+                        set_difference(&mut slope, &b.y, &a.y);
+                        multiply_by(&mut slope, &denominator_inverse);
+                        finish_sum(a, &b.x, &slope);
+                    }
+                    PairSum::Tangent => {
+                        let mut slope = ZERO;
+                        // SAFETY: the pointers are to live field elements.
+                        unsafe { blst_fp_mul_by_3(&mut slope, &square(&a.x)) };
+                        multiply_by(&mut slope, &denominator_inverse);
+                        finish_sum(a, &b.x, &slope);
+                    }
                 }
             }
-            let mut remaining = inverse(&product);
-            // From the end, because the products come apart from the end; a sum is written to its own place first as the
-            // final place of an early sum still holds operands of others.
-            for (index, (kind, denominator, prefix)) in self.pending.iter().enumerate().rev() {
-                let at = 2 * (first + index);
-                let (a, b) = (points[at], points[at + 1]);
-                points[at] = match kind {
-                    PairSum::First => a,
-                    PairSum::Second => b,
-                    PairSum::Infinity => INFINITY,
-                    PairSum::Chord | PairSum::Tangent => {
-                        let denominator_inverse = mul(&remaining, prefix);
-                        remaining = mul(&remaining, denominator);
-                        let numerator = if *kind == PairSum::Chord {
-                            sub(&b.y, &a.y)
-                        } else {
-                            let mut triple = ZERO;
-                            // SAFETY: the pointers are to live field elements.
-                            unsafe { blst_fp_mul_by_3(&mut triple, &square(&a.x)) };
-                            triple
-                        };
-                        let slope = mul(&numerator, &denominator_inverse);
-                        let x = sub(&sub(&square(&slope), &a.x), &b.x);
-                        let y = sub(&mul(&slope, &sub(&a.x, &x)), &a.y);
-                        blst_p1_affine { x, y }
-                    }
-                };
-            }
-            for index in first..first + count {
-                points[index] = points[2 * index];
-            }
-            first += count;
         }
+    }
+
+    /// Replaces runs of points that lie one after the other, of the given lengths, by their sums, in the same order at the
+    /// start of `points`. Empty runs are not allowed.
+    pub(crate) fn sum_runs(&mut self, points: &mut [blst_p1_affine], lengths: &mut [usize]) {
+        let mut firsts = mem::take(&mut self.firsts);
+        while lengths.iter().any(|length| *length > 1) {
+            firsts.clear();
+            let mut start = 0;
+            for length in lengths.iter() {
+                firsts.extend(
+                    (start..start + length / 2 * 2)
+                        .step_by(2)
+                        .map(|first| first as u32),
+                );
+                start += length;
+            }
+            self.add_neighbours(points, &firsts);
+            let (mut start, mut end) = (0, 0);
+            for length in lengths.iter_mut() {
+                for index in (start..start + *length).step_by(2) {
+                    points[end] = points[index];
+                    end += 1;
+                }
+                start += *length;
+                *length = length.div_ceil(2);
+            }
+        }
+        self.firsts = firsts;
     }
 }
 
+/// Sets the denominator of the slope (one where there is none) and says what kind of sum it is.
 #[inline]
-fn denominator(a: &blst_p1_affine, b: &blst_p1_affine) -> (PairSum, blst_fp) {
-    if is_infinity(a) {
-        (PairSum::Second, ONE)
+fn set_denominator(denominator: &mut blst_fp, a: &blst_p1_affine, b: &blst_p1_affine) -> PairSum {
+    let kind = if is_infinity(a) {
+        PairSum::Second
     } else if is_infinity(b) {
-        (PairSum::First, ONE)
-    } else if a.x != b.x {
-        (PairSum::Chord, sub(&b.x, &a.x))
-    } else if a.y == b.y && a.y != ZERO {
-        (PairSum::Tangent, add(&a.y, &a.y))
+        PairSum::First
+    } else if a.x.l != b.x.l {
+        set_difference(denominator, &b.x, &a.x);
+        return PairSum::Chord;
+    } else if a.y.l == b.y.l && a.y.l != ZERO.l {
+        *denominator = add(&a.y, &a.y);
+        return PairSum::Tangent;
     } else {
-        (PairSum::Infinity, ONE)
-    }
+        PairSum::Infinity
+    };
+    *denominator = ONE;
+    kind
+}
+
+/// Replaces `a` by its sum with a point whose first coordinate is `b_x`, given the slope of the line through both.
+#[inline]
+fn finish_sum(a: &mut blst_p1_affine, b_x: &blst_fp, slope: &blst_fp) {
+    let a_x = a.x;
+    let mut run = ZERO;
+    set_square(&mut a.x, slope);
+    subtract(&mut a.x, &a_x);
+    subtract(&mut a.x, b_x);
+    set_difference(&mut run, &a_x, &a.x);
+    multiply_by(&mut run, slope);
+    let y: *mut blst_fp = &mut a.y;
+    // SAFETY: the function allows its output to be one of its inputs.
+    unsafe { blst_fp_sub(y, &run, y) };
+}
+
+#[inline]
+fn set_product(output: &mut blst_fp, a: &blst_fp, b: &blst_fp) {
+    // SAFETY: the pointers are to live field elements.
+    unsafe { blst_fp_mul(output, a, b) };
+}
+
+#[inline]
+fn set_square(output: &mut blst_fp, a: &blst_fp) {
+    // SAFETY: the pointers are to live field elements.
+    unsafe { blst_fp_sqr(output, a) };
+}
+
+#[inline]
+fn set_difference(output: &mut blst_fp, a: &blst_fp, b: &blst_fp) {
+    // SAFETY: the pointers are to live field elements.
+    unsafe { blst_fp_sub(output, a, b) };
+}
+
+#[inline]
+fn multiply_by(a: &mut blst_fp, b: &blst_fp) {
+    let a: *mut blst_fp = a;
+    // SAFETY: the function allows its output to be one of its inputs.
+    unsafe { blst_fp_mul(a, a, b) };
+}
+
+#[inline]
+fn subtract(a: &mut blst_fp, b: &blst_fp) {
+    let a: *mut blst_fp = a;
+    // SAFETY: the function allows its output to be one of its inputs.
+    unsafe { blst_fp_sub(a, a, b) };
 }

@@ -260,3 +260,6 @@ pub fn check_mainnet(blob: &[u8]) -> Result<(), ReferenceStringError> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
