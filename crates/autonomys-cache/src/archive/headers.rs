@@ -82,11 +82,11 @@ impl HeaderTable {
     }
 
     pub(super) fn get(&self, segment_index: SegmentIndex) -> Result<Option<Vec<u8>>, CacheError> {
+        let Some(offset) = offset(segment_index) else {
+            return Ok(None);
+        };
         let mut record = [0; RECORD_SIZE];
-        match self
-            .file
-            .read_exact_at(&mut record, offset(segment_index).unwrap_or(u64::MAX >> 1))
-        {
+        match self.file.read_exact_at(&mut record, offset) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(CacheError::io("Reading", &self.path, error)),

@@ -41,6 +41,12 @@ fn open(directory: &Path, slots: u64) -> SlabStore {
     SlabStore::open(&[path(directory, slots)], OPTIONS).unwrap()
 }
 
+fn fill(store: &SlabStore, indexes: std::ops::Range<u64>) {
+    for index in indexes {
+        store.put(key(index), 1, &content(index, 1)).unwrap();
+    }
+}
+
 /// A file in memory that can be told to fail, or to die after some number of bytes written.
 #[derive(Clone, Default)]
 struct FakeDisk(Arc<Mutex<FakeState>>);
@@ -206,7 +212,7 @@ fn a_crash_at_any_byte_leaves_the_old_or_the_new_item() {
     for budget in 0..=whole + 128 {
         let disk = FakeDisk::new(8);
         let store = disk.open(8);
-        (0..6).for_each(|index| drop(store.put(key(index), 1, &content(index, 1)).unwrap()));
+        fill(&store, 0..6);
         disk.0.lock().budget = Some(budget);
         let result = store.put(key(5), 2, &content(5, 2));
         let after = disk.survivor().open(8);
@@ -231,7 +237,7 @@ fn an_eviction_torn_at_any_byte_never_gives_wrong_bytes() {
     for budget in (0..SLOT + 256).step_by(7) {
         let disk = FakeDisk::new(8);
         let store = disk.open(8);
-        (0..8).for_each(|index| drop(store.put(key(index), 1, &content(index, 1)).unwrap()));
+        fill(&store, 0..8);
         disk.0.lock().budget = Some(budget);
         let _ = store.put(key(100), 1, &content(100, 1));
         let after = disk.survivor().open(8);
@@ -251,7 +257,7 @@ fn a_garbled_byte_anywhere_drops_one_item_at_most() {
     let disk = FakeDisk::new(8);
     {
         let store = disk.open(8);
-        (0..4).for_each(|index| drop(store.put(key(index), 1, &content(index, 1)).unwrap()));
+        fill(&store, 0..4);
     }
     let geometry = Geometry::new(OPTIONS.slot_size);
     let records = (geometry.record(0)..geometry.record(4)).step_by(5);
@@ -274,7 +280,7 @@ fn a_garbled_byte_anywhere_drops_one_item_at_most() {
         assert!(good >= 3, "byte {byte} cost more than one item");
         assert_eq!(good, store.stats().items);
         // The dropped slot serves again.
-        (10..14).for_each(|index| drop(store.put(key(index), 1, &content(index, 1)).unwrap()));
+        fill(&store, 10..14);
         assert_eq!(store.stats().evictions, 0);
     }
 }
@@ -287,7 +293,7 @@ fn a_full_disk_is_told_as_such_and_a_dying_one_is_set_aside() {
         SlabFile::with_storage(PathBuf::from(name), Box::new(disk.clone()), header, 8).unwrap()
     });
     let store = SlabStore::with_files(files.into(), Vec::new(), OPTIONS).unwrap();
-    (0..8).for_each(|index| drop(store.put(key(index), 1, &content(index, 1)).unwrap()));
+    fill(&store, 0..8);
     assert!(
         store.stats().paths.iter().all(|path| path.items == 4),
         "both disks are used alike"

@@ -183,6 +183,8 @@ async fn write_loop(
     progress: Duration,
     stop: CancellationToken,
 ) -> Result<(), TransferError> {
+    // Dropped before the queue: requests stop before the credit that the queue holds comes back to them.
+    let _requests_stop = stop.clone().drop_guard();
     loop {
         let next = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -333,6 +335,7 @@ async fn start<F, Work>(
     let context = context.clone();
     requests.spawn(async move {
         let result = tokio::select! {
+            biased;
             () = cancel.cancelled() => return,
             result = work => result,
         };
