@@ -1,5 +1,8 @@
 //! Time to make a table, to look up all proofs of the protocol in it, and to verify one.
 
+// The macro of criterion makes a public function without documentation.
+#![allow(missing_docs)]
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use subspace_core_primitives::pos::PosSeed;

@@ -195,7 +195,7 @@ mod tests {
         let mut chains = Chains::new();
         let mut bucket = SortedBucket::new();
         for count in 1..=BUCKET_LIMIT + 1 {
-            chains.push::<4>(NUM_BUCKETS - 1, [1; 4]);
+            chains.push::<4>(NUM_BUCKETS as u32 - 1, [1; 4]);
             let loaded = bucket.load::<4>(std::slice::from_ref(&chains), NUM_BUCKETS - 1, BUCKET_LIMIT);
             assert_eq!(loaded.is_ok(), count <= BUCKET_LIMIT, "{count}");
         }

@@ -132,10 +132,7 @@ impl<Kern: Kernel> Join<'_, Kern> {
             chains.reset::<1>(2 * range.len());
             F1::new(seed).for_each(2 * range.start as u32..2 * range.end as u32, |x, y| {
                 let low_bits = x & ((1 << (K - 6)) - 1);
-                chains.push(
-                    (y / PARAM_BC) as usize,
-                    [((y % PARAM_BC) << REMAINDER_SHIFT) | low_bits],
-                );
+                chains.push(y / PARAM_BC, [((y % PARAM_BC) << REMAINDER_SHIFT) | low_bits]);
             });
             Ok(())
         })
@@ -163,10 +160,12 @@ impl<Kern: Kernel> Join<'_, Kern> {
         run(self.plan.pool, tasks, |((scratch, chains), (buckets, kept))| {
             chains.reset::<CHILD>(NUM_X as usize / parts);
             scratch.join::<_, TABLE, WORDS, KEEP>(kernel, parents, buckets, limit, kept, |output, len| {
-                for index in 0..len {
-                    let record = std::array::from_fn(|word| output.words[word][index]);
-                    chains.push::<CHILD>(output.buckets[index] as usize, record);
-                }
+                chains.extend::<CHILD>((0..len).map(|index| {
+                    (
+                        output.buckets[index],
+                        std::array::from_fn(|word| output.words[word][index]),
+                    )
+                }));
             })
         })?;
         std::mem::swap(parents, children);

@@ -15,12 +15,12 @@ pub(crate) struct Chains {
     /// Block after every block.
     next: Vec<u32>,
     /// First block of every bucket.
-    heads: Vec<u32>,
+    heads: Box<[u32; NUM_BUCKETS]>,
     /// Where the next record of every bucket goes, in records. A multiple of [`BLOCK`]: no place left in the last block; zero:
     /// no block yet (block 0 is never used).
-    cursors: Vec<u32>,
+    cursors: Box<[u32; NUM_BUCKETS]>,
     /// Number of blocks of every bucket.
-    blocks: Vec<u32>,
+    blocks: Box<[u32; NUM_BUCKETS]>,
     used_blocks: usize,
 }
 
@@ -29,9 +29,9 @@ impl Chains {
         Self {
             words: Vec::new(),
             next: Vec::new(),
-            heads: vec![0; NUM_BUCKETS],
-            cursors: vec![0; NUM_BUCKETS],
-            blocks: vec![0; NUM_BUCKETS],
+            heads: Box::new([0; NUM_BUCKETS]),
+            cursors: Box::new([0; NUM_BUCKETS]),
+            blocks: Box::new([0; NUM_BUCKETS]),
             used_blocks: 1,
         }
     }
@@ -61,30 +61,42 @@ impl Chains {
 
     /// Appends a record to the list of `bucket`.
     #[inline(always)]
-    pub(crate) fn push<const W: usize>(&mut self, bucket: usize, record: [u32; W]) {
-        let mut cursor = self.cursors[bucket];
-        if (cursor as usize).is_multiple_of(BLOCK) {
-            cursor = self.add_block::<W>(bucket, cursor);
-        }
-        self.words.as_chunks_mut::<W>().0[cursor as usize] = record;
-        self.cursors[bucket] = cursor + 1;
+    pub(crate) fn push<const W: usize>(&mut self, bucket: u32, record: [u32; W]) {
+        self.extend(std::iter::once((bucket, record)));
     }
 
-    /// Appends an empty block to the list of `bucket` and returns where its first record goes.
+    /// Appends records to the lists of their buckets, in order.
+    #[inline(always)]
+    pub(crate) fn extend<const W: usize>(&mut self, records: impl ExactSizeIterator<Item = (u32, [u32; W])>) {
+        // In the worst case every record begins a block. Reserving before the loop keeps growth out of it.
+        let blocks = self.used_blocks + records.len();
+        if self.next.len() < blocks || self.words.len() < blocks * BLOCK * W {
+            self.grow::<W>(blocks);
+        }
+        let places = self.words.as_chunks_mut::<W>().0;
+        for (bucket, record) in records {
+            let bucket = bucket as usize;
+            let mut cursor = self.cursors[bucket];
+            if (cursor as usize).is_multiple_of(BLOCK) {
+                let block = self.used_blocks;
+                self.used_blocks += 1;
+                if cursor == 0 {
+                    self.heads[bucket] = block as u32;
+                } else {
+                    self.next[cursor as usize / BLOCK - 1] = block as u32;
+                }
+                self.blocks[bucket] += 1;
+                cursor = (block * BLOCK) as u32;
+            }
+            places[cursor as usize] = record;
+            self.cursors[bucket] = cursor + 1;
+        }
+    }
+
+    /// Makes place for that many blocks and some more.
     #[cold]
-    fn add_block<const W: usize>(&mut self, bucket: usize, cursor: u32) -> u32 {
-        let block = self.used_blocks;
-        if self.next.len() <= block || self.words.len() < (block + 1) * BLOCK * W {
-            self.reserve::<W>(block + block / 16 + 1);
-        }
-        self.used_blocks += 1;
-        if cursor == 0 {
-            self.heads[bucket] = block as u32;
-        } else {
-            self.next[cursor as usize / BLOCK - 1] = block as u32;
-        }
-        self.blocks[bucket] += 1;
-        (block * BLOCK) as u32
+    fn grow<const W: usize>(&mut self, blocks: usize) {
+        self.reserve::<W>(blocks + blocks / 32);
     }
 
     /// Number of records in the list of `bucket`.
@@ -129,7 +141,7 @@ mod tests {
         let mut lists = vec![Vec::new(); NUM_BUCKETS];
         for (index, &bucket) in buckets.iter().enumerate() {
             let record = std::array::from_fn(|word| (index * W + word) as u32);
-            chains.push::<W>(bucket, record);
+            chains.push::<W>(bucket as u32, record);
             lists[bucket].extend(record);
         }
         for (bucket, list) in lists.iter().enumerate() {

@@ -26,7 +26,7 @@ pub(crate) fn find_matches(
             }
             let first_row = usize::from(right.rows[window.places.start]);
             let last_row = usize::from(right.rows[window.places.end - 1]);
-            for row in first_row..=last_row {
+            for (row, occupied) in (first_row..).zip(&occupied[first_row..=last_row]) {
                 let m = (row as u8).wrapping_sub(window.base);
                 let sum = column + COLUMN_SHIFTS[parity][usize::from(m)];
                 let wanted = if sum >= PARAM_C as u8 {
@@ -34,7 +34,7 @@ pub(crate) fn find_matches(
                 } else {
                     sum
                 };
-                if (occupied[row] >> wanted) & 1 == 0 {
+                if (occupied >> wanted) & 1 == 0 {
                     continue;
                 }
                 for place in usize::from(right.row_starts[row])..usize::from(right.row_starts[row + 1]) {
