@@ -29,7 +29,11 @@ enum Setting {
     #[codec(index = 1)]
     ItemType(String),
     #[codec(index = 2)]
-    Epoch(u64),
+    Epoch {
+        epoch: u64,
+        /// Random, so that two who raise the epoch at the same time do not take each other's write for their own.
+        nonce: u64,
+    },
     #[codec(index = 3)]
     Chain(ChainSettings),
 }
@@ -41,6 +45,8 @@ pub struct ChainSettings {
     pub development: bool,
     /// Name of the proof of space in use.
     pub proof_of_space: String,
+    /// Runs on the insecure development KZG parameters.
+    pub insecure_kzg: bool,
 }
 
 impl Message for Setting {
@@ -225,7 +231,7 @@ impl Settings {
         match self.bucket.get(EPOCH).await? {
             None => Ok((0, 0)),
             Some(Entry {
-                value: Setting::Epoch(epoch),
+                value: Setting::Epoch { epoch, .. },
                 revision,
                 ..
             }) => Ok((epoch, revision)),
@@ -241,12 +247,11 @@ impl Settings {
         loop {
             let (epoch, revision) = self.epoch_entry().await?;
             let raised = epoch.saturating_add(1);
-            if self
-                .bucket
-                .update(EPOCH, &Setting::Epoch(raised), revision)
-                .await?
-                .is_some()
-            {
+            let setting = Setting::Epoch {
+                epoch: raised,
+                nonce: rand::random(),
+            };
+            if self.bucket.update(EPOCH, &setting, revision).await?.is_some() {
                 return Ok(raised);
             }
         }
@@ -264,7 +269,7 @@ impl Settings {
                 };
                 match event {
                     Some(WatchEvent::Put(Entry {
-                        value: Setting::Epoch(epoch),
+                        value: Setting::Epoch { epoch, .. },
                         ..
                     })) => {
                         sender.send_if_modified(|current| std::mem::replace(current, epoch) != epoch);

@@ -1,3 +1,27 @@
-//! Command line of `autonomys-farmer`; every role lives in its own module.
+//! Command line of `autonomys-farmer`: roles are in [`roles`], utilities in [`util`], the local cluster in [`dev`].
 
-fn main() {}
+mod args;
+mod cli;
+mod dev;
+mod logging;
+mod roles;
+mod shutdown;
+mod util;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return cli::report_usage_error(&error),
+    };
+    match cli::run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            // One sentence for the operator; the chain of causes belongs to it.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -162,7 +162,8 @@ impl Message for JobRecord {
 }
 
 impl JobRecord {
-    pub(super) fn wanted(job: PlotJob) -> Self {
+    /// The record of a job that nobody has taken yet.
+    pub fn wanted(job: PlotJob) -> Self {
         Self {
             job,
             state: JobState::Wanted,

@@ -35,7 +35,14 @@ impl SystemRpcServer for SystemApi {
     }
 
     async fn properties(&self) -> RpcResult<serde_json::Value> {
-        Ok(serde_json::json!({ "ss58Format": SS58_PREFIX, "tokenDecimals": 18, "tokenSymbol": "DEV" }))
+        // The last two are ours: they tell a cluster what this development chain is made of.
+        Ok(serde_json::json!({
+            "ss58Format": SS58_PREFIX,
+            "tokenDecimals": 18,
+            "tokenSymbol": "DEV",
+            "proofOfSpace": self.0.parameters.proof_of_space,
+            "kzgParameters": self.0.parameters.kzg,
+        }))
     }
 
     async fn health(&self) -> RpcResult<SystemHealth> {

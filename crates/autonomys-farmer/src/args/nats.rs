@@ -1,0 +1,21 @@
+//! Where the cluster's NATS servers are, and which cluster on them is meant.
+
+use clap::Args;
+
+/// NATS options; `--nats-server` and `--nats-servers` mean the same.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NatsArgs {
+    /// NATS server, as in nats://192.168.1.1:4222; repeat it for every server of the NATS cluster
+    #[arg(
+        long = "nats-server",
+        alias = "nats-servers",
+        value_name = "URL",
+        required = true,
+        value_delimiter = ',',
+        env = "AUTONOMYS_NATS_SERVERS"
+    )]
+    pub(crate) servers: Vec<String>,
+    /// Name of the cluster; several clusters may share one NATS
+    #[arg(long = "cluster", value_name = "NAME", default_value = "default")]
+    pub(crate) cluster: String,
+}

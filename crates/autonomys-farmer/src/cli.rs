@@ -1,0 +1,110 @@
+//! The whole command line, and which module runs each command.
+
+use crate::args::nats::NatsArgs;
+use crate::{dev, logging, roles, util};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Farming cluster for the Autonomys network.
+#[derive(Debug, Parser)]
+#[command(name = "autonomys-farmer", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    logging: logging::LoggingArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One role of a farming cluster
+    Cluster(ClusterArgs),
+    /// A whole cluster with a development chain on this machine, nothing to configure
+    Dev(dev::DevArgs),
+    /// Local development chain behind the node's JSON-RPC
+    DevNode(dev::DevNodeCommand),
+    /// Utilities
+    Util(util::UtilArgs),
+}
+
+/// Options of every role, then the role.
+#[derive(Debug, Parser)]
+pub(crate) struct ClusterArgs {
+    #[command(flatten)]
+    nats: NatsArgs,
+    #[command(subcommand)]
+    role: roles::RoleCommand,
+}
+
+/// Runs the command that was given.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    logging::start(&cli.logging)?;
+    match cli.command {
+        Command::Cluster(ClusterArgs { nats, role }) => roles::run(&nats, role).map(|()| ExitCode::SUCCESS),
+        Command::Dev(args) => dev::run(&args),
+        Command::DevNode(command) => dev::run_node(command).map(|()| ExitCode::SUCCESS),
+        Command::Util(args) => util::run(args),
+    }
+}
+
+/// Help and version as usual; anything wrong as one sentence and exit code 1, like every other bad input.
+pub(crate) fn report_usage_error(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        // A closed pipe (`--help | head`) is not worth a complaint.
+        let _ = error.print();
+        return if error.use_stderr() {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        };
+    }
+    let text = error.to_string();
+    // The first paragraph is the sentence; usage and tips follow after an empty line.
+    let sentence = text.split("\n\n").next().unwrap_or(&text);
+    let sentence = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+    eprintln!("{sentence} (--help shows how it is written)");
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every line of the tutorial parses as written.
+    #[test]
+    fn the_tutorials_lines_parse() {
+        const NATS: &str =
+            "cluster --nats-server nats://A:4222 --nats-server nats://B:4222 --nats-server nats://B:4222";
+        let address = crate::args::reward_address::to_ss58(&[7; 32]);
+        let lines = [
+            format!("{NATS} controller --tmp --node-rpc-url ws://N:9944"),
+            format!("{NATS} sharded-cache path=/var/autonomys-sharded-cache"),
+            format!("{NATS} full-piece-sharded-cache --tmp path=/var/autonomys-full-piece"),
+            format!("{NATS} full-piece-sharded-cache path=/var/autonomys-full-piece"),
+            format!("{NATS} proof-server"),
+            format!("{NATS} plot-server --priority-cache --listen-port 9966 /var/plot-server/base-path-0"),
+            format!(
+                "{NATS} plot-server --record-encoding-concurrency 32 --priority-cache --listen-port 9966 /var/plot-server/base-path-0"
+            ),
+            format!(
+                "{NATS} plot-client --reward-address {address} path=/mnt/nvme0n1/,sectors=8000 path=/mnt/nvme0n2/,sectors=8000"
+            ),
+        ];
+        for line in lines {
+            let words = std::iter::once("autonomys-farmer").chain(line.split_whitespace());
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Logs: for people on a terminal, JSON for machines.
+
+use clap::{Args, ValueEnum};
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// One line for people
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+/// Options of the log, accepted by every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LoggingArgs {
+    /// Form of log lines; RUST_LOG filters them, as in RUST_LOG=debug
+    #[arg(long, value_enum, default_value = "human", global = true)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Starts the log on standard error, so that standard output stays for results.
+pub(crate) fn start(args: &LoggingArgs) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        // The client library reports each failed attempt; our own connection state says it once.
+        EnvFilter::new("info,async_nats=warn,jsonrpsee=warn")
+    });
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    let started = match args.log_format {
+        LogFormat::Human => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+}

@@ -1,0 +1,243 @@
+//! What every role stands on: the connection to the cluster, its membership, and the data plane.
+
+use crate::args::nats::NatsArgs;
+use anyhow::{Context, Result, bail};
+use autonomys_cluster::members::{Member, MembersView, Membership};
+use autonomys_cluster::{Cluster, InstanceId, NatsOptions, Role, identity};
+use autonomys_transfer::{Handlers, Peer, Pool, PoolOptions, Server, SessionKey};
+use clap::Args;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// A start waits this long for a NATS server before it gives up with a sentence that says so; whoever supervises the process tries
+/// again.
+const NATS_START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where a role serves its bulk.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DataPlaneArgs {
+    /// Port on which other members fetch from this one; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) listen_port: u16,
+    /// Address to listen on
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    pub(crate) listen_address: IpAddr,
+    /// Address that other members reach this one at, when it is not the one that this machine reaches NATS from
+    #[arg(long, value_name = "IP")]
+    pub(crate) advertise_address: Option<IpAddr>,
+}
+
+/// A started role.
+pub(crate) struct RoleContext {
+    pub(crate) cluster: Cluster,
+    membership: Membership,
+    /// Connections to other members' data planes.
+    pub(crate) pool: Pool,
+    session_key: SessionKey,
+    own_session_key: autonomys_cluster::SessionKey,
+    server: Option<Server>,
+    /// Ends the data plane; cancelled after everything else has ended.
+    data_plane: CancellationToken,
+}
+
+impl RoleContext {
+    /// Connects to the cluster and joins it. The instance id is kept in `state_directory`; without one (`--tmp`) it is new each time.
+    pub(crate) async fn start(
+        nats: &NatsArgs,
+        role: Role,
+        state_directory: Option<&Path>,
+        capacity: u64,
+        cancel: CancellationToken,
+    ) -> Result<Self> {
+        let instance = match state_directory {
+            Some(directory) => load_identity(directory.to_path_buf(), role).await?,
+            None => InstanceId::generate(role),
+        };
+        let mut options = NatsOptions::new(nats.servers.clone(), nats.cluster.parse()?, instance);
+        options.start_timeout = Some(NATS_START_TIMEOUT);
+        let cluster = tokio::select! {
+            cluster = Cluster::connect(options) => cluster?,
+            () = cancel.cancelled() => bail!("told to stop before NATS was reached"),
+        };
+        let host = hostname::get().map_or_else(
+            |_| "unknown".to_string(),
+            |host| host.to_string_lossy().into_owned(),
+        );
+        let mut member = Member::new(instance, host, env!("CARGO_PKG_VERSION"));
+        member.capacity = capacity;
+        let own_session_key = member.session_key.clone();
+        let session_key = SessionKey::from(*own_session_key.expose());
+        let membership = Membership::join(&cluster, member).await?;
+        tokio::spawn(stop_on_conflict(membership.conflict(), instance, cancel.clone()));
+        let data_plane = CancellationToken::new();
+        tracing::info!(%instance, cluster = %cluster.name(), "joined");
+        Ok(Self {
+            pool: Pool::new(PoolOptions::default(), data_plane.clone()),
+            cluster,
+            membership,
+            session_key,
+            own_session_key,
+            server: None,
+            data_plane,
+        })
+    }
+
+    /// Starts serving bulk and tells the others where.
+    pub(crate) async fn serve(
+        &mut self,
+        args: &DataPlaneArgs,
+        nats: &NatsArgs,
+        handlers: Handlers,
+    ) -> Result<SocketAddr> {
+        let address = SocketAddr::new(args.listen_address, args.listen_port);
+        let server = Server::bind(
+            address,
+            self.session_key.clone(),
+            handlers,
+            self.data_plane.clone(),
+        )
+        .await
+        .with_context(|| {
+            format!(
+                "cannot serve other members on {address}; give --listen-port a port that nothing else uses"
+            )
+        })?;
+        let local = server.local_addr();
+        let reachable = match args.advertise_address {
+            Some(address) => address,
+            None if !local.ip().is_unspecified() => local.ip(),
+            None => address_towards(&nats.servers)?,
+        };
+        let advertised = SocketAddr::new(reachable, local.port());
+        self.membership
+            .update(|member| member.data_plane_addresses = vec![advertised.to_string()]);
+        self.server = Some(server);
+        tracing::info!(%advertised, "serving other members");
+        Ok(advertised)
+    }
+
+    /// Who this is.
+    pub(crate) fn instance(&self) -> InstanceId {
+        self.cluster.instance()
+    }
+
+    /// Everybody in the cluster.
+    pub(crate) fn members(&self) -> MembersView {
+        self.membership.view()
+    }
+
+    /// Key of this run's data plane, in the form that records carry.
+    pub(crate) fn own_session_key(&self) -> autonomys_cluster::SessionKey {
+        self.own_session_key.clone()
+    }
+
+    /// Changes what this member tells the others.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Member)) {
+        self.membership.update(change);
+    }
+
+    /// Says goodbye and closes the data plane; the last thing a role does.
+    pub(crate) async fn leave(self) {
+        self.membership.leave().await;
+        self.data_plane.cancel();
+        if let Some(server) = self.server {
+            server.shutdown().await;
+        }
+        tracing::info!("left");
+    }
+}
+
+/// Two processes under one id would take each other's work: the one that notices stops.
+async fn stop_on_conflict(
+    mut conflict: watch::Receiver<bool>,
+    instance: InstanceId,
+    cancel: CancellationToken,
+) {
+    let noticed = conflict.wait_for(|conflict| *conflict);
+    let found = tokio::select! {
+        found = noticed => found.is_ok(),
+        () = cancel.cancelled() => false,
+    };
+    if found {
+        tracing::error!(
+            "another process runs as {instance}, with a copy of this one's directory: stopping; give each its own directory"
+        );
+        cancel.cancel();
+    }
+}
+
+/// How to reach a member's data plane; `None` when it has none.
+pub(crate) fn peer(member: &Arc<Member>) -> Option<Peer> {
+    let address = member
+        .data_plane_addresses
+        .iter()
+        .find_map(|address| address.parse().ok())?;
+    Some(Peer {
+        member: member.id.to_string(),
+        address,
+        session_key: SessionKey::from(*member.session_key.expose()),
+    })
+}
+
+async fn load_identity(directory: PathBuf, role: Role) -> Result<InstanceId> {
+    tokio::task::spawn_blocking(move || {
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot create the directory {}", directory.display()))?;
+        Ok(identity::load_or_create(&directory, role)?)
+    })
+    .await?
+}
+
+/// The local address from which this machine reaches one of the NATS servers: the one that other members can most likely reach too.
+fn address_towards(servers: &[String]) -> Result<IpAddr> {
+    /// NATS' own port, for servers given without one.
+    const NATS_PORT: u16 = 4222;
+    let resolved = servers.iter().find_map(|server| {
+        let host = server
+            .rsplit_once("://")
+            .map_or(server.as_str(), |(_, rest)| rest);
+        let host = host
+            .rsplit_once('@')
+            .map_or(host, |(_, rest)| rest)
+            .trim_end_matches('/');
+        let mut addresses = match host.to_socket_addrs() {
+            Ok(addresses) => addresses,
+            Err(_) => (host, NATS_PORT).to_socket_addrs().ok()?,
+        };
+        addresses.next()
+    });
+    let server = resolved.context("no NATS server's name can be resolved")?;
+    let local = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    // Connecting a datagram socket sends nothing: it only asks the routing table.
+    let socket = UdpSocket::bind(local).and_then(|socket| socket.connect(server).map(|()| socket));
+    let address = socket
+        .and_then(|socket| socket.local_addr())
+        .context("cannot find this machine's own address; give --advertise-address")?;
+    Ok(address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_servers_are_reached_from_loopback() {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        for server in [
+            "nats://127.0.0.1:4222",
+            "127.0.0.1:9",
+            "nats://farm:secret@127.0.0.1",
+            "tls://127.0.0.1:4222/",
+        ] {
+            assert_eq!(
+                address_towards(&[server.to_string()]).expect("resolvable"),
+                loopback,
+                "{server}"
+            );
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The controller: the only role that talks to a node.
+//!
+//! Each of its loops is a module: [`slots`] announces slots and passes solutions and signatures on, over NATS and node connections of
+//! their own; [`segments`] brings new segments into the cluster; [`node_pieces`] serves pieces that only the node has. Several
+//! controllers run at once, each with nodes of its own; the one that holds the lease admits segments.
+
+mod admission;
+mod node_pieces;
+mod segments;
+mod slots;
+
+use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
+use super::context::{DataPlaneArgs, RoleContext};
+use crate::args::kzg::KzgArgs;
+use crate::args::nats::NatsArgs;
+use anyhow::{Context, Result, bail};
+use autonomys_cluster::leader::LeaderElection;
+use autonomys_cluster::members::RoleStatus;
+use autonomys_cluster::settings::Settings;
+use autonomys_cluster::{ControllerId, Role};
+use autonomys_node_rpc::{ConnectionState, NodeClient};
+use autonomys_transfer::Handlers;
+use clap::Args;
+use node_pieces::NodePieces;
+use std::path::PathBuf;
+use std::sync::Arc;
+use subspace_core_primitives::rpc::FarmerAppInfo;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Options of the controller.
+#[derive(Debug, Args)]
+pub(crate) struct ControllerArgs {
+    /// Node to use, as in ws://192.168.1.1:9944; the first one that answers is used, further ones stand by
+    #[arg(long, value_name = "URL", required = true)]
+    node_rpc_url: Vec<String>,
+    /// Keep no identity between runs
+    #[arg(long)]
+    tmp: bool,
+    /// Directory that keeps the identity between runs
+    #[arg(long, value_name = "DIR", conflicts_with = "tmp")]
+    base_path: Option<PathBuf>,
+    #[command(flatten)]
+    data_plane: DataPlaneArgs,
+    #[command(flatten)]
+    kzg: KzgArgs,
+}
+
+/// What the controller's loops share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) id: ControllerId,
+    pub(super) node: NodeClient,
+    pub(super) cancel: CancellationToken,
+}
+
+/// Runs the role.
+pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: CancellationToken) -> Result<()> {
+    let state_directory = state_directory(&args)?;
+    let mut context = RoleContext::start(
+        nats,
+        Role::Controller,
+        state_directory.as_deref(),
+        0,
+        cancel.clone(),
+    )
+    .await?;
+    let node = NodeClient::new(args.node_rpc_url.clone(), cancel.clone())?;
+    let Some((chain, info)) = learn_chain(&node, &cancel).await? else {
+        context.leave().await;
+        return Ok(());
+    };
+    tracing::info!(
+        genesis = %chain.genesis_hash,
+        development = chain.development,
+        history_size = %info.protocol_info.history_size,
+        pieces_in_sector = info.protocol_info.max_pieces_in_sector,
+        "the node is reached"
+    );
+    let settings = Settings::open(&context.cluster).await?;
+    settings.bind_genesis(chain.genesis_hash).await?;
+    settings.bind_chain(chain.to_settings()).await?;
+
+    let pool = compute_pool("controller", available_processors())?;
+    let arithmetic = Arithmetic::load(chain, &args.kzg, &pool).await?;
+    let pieces = Arc::new(NodePieces::new(node.clone()));
+    let handlers = Handlers {
+        items: Arc::clone(&pieces) as _,
+        ..Handlers::default()
+    };
+    context.serve(&args.data_plane, nats, handlers).await?;
+
+    let shared = Shared {
+        id: ControllerId::try_from(context.instance())?,
+        node,
+        cancel: cancel.clone(),
+    };
+    let election = LeaderElection::start(&context.cluster, shared.id).await?;
+    let mut tasks = JoinSet::new();
+    let slot_connection = context.cluster.dedicated_connection("slots").await?;
+    tasks.spawn(slots::run(slot_connection, shared.clone()));
+    let admission = admission::Admission {
+        arithmetic,
+        pool,
+        pieces,
+        members: context.members(),
+        leading: election.leading(),
+    };
+    tasks.spawn(segments::run(context.cluster.clone(), shared.clone(), admission));
+    let outcome = supervise(&context, &shared, &election, tasks).await;
+    election.step_down().await;
+    context.leave().await;
+    outcome
+}
+
+fn state_directory(args: &ControllerArgs) -> Result<Option<PathBuf>> {
+    if args.tmp {
+        return Ok(None);
+    }
+    if let Some(directory) = &args.base_path {
+        return Ok(Some(directory.clone()));
+    }
+    let data = dirs::data_dir()
+        .context("no data directory is known for this user; give --base-path DIR or --tmp")?;
+    Ok(Some(data.join("autonomys-farmer/controller")))
+}
+
+/// Waits for the node and asks it what chain it is on; `None` when told to stop meanwhile.
+async fn learn_chain(
+    node: &NodeClient,
+    cancel: &CancellationToken,
+) -> Result<Option<(Chain, FarmerAppInfo)>> {
+    tracing::info!("waiting for a node");
+    let learn = async {
+        node.connected().await?;
+        let info = node.farmer_app_info().await?;
+        Ok((Chain::of_node(node, info.genesis_hash).await?, info))
+    };
+    tokio::select! {
+        learned = learn => learned.map(Some),
+        () = cancel.cancelled() => Ok(None),
+    }
+}
+
+/// Keeps the member record up to date until told to stop, or until a loop ends that should not.
+async fn supervise(
+    context: &RoleContext,
+    shared: &Shared,
+    election: &LeaderElection,
+    mut tasks: JoinSet<Result<()>>,
+) -> Result<()> {
+    let mut state = shared.node.state();
+    let mut leading = election.leading();
+    let mut slots = Box::pin(shared.node.slot_info());
+    loop {
+        let healthy = match &*state.borrow_and_update() {
+            ConnectionState::Connected { .. } => true,
+            ConnectionState::Failed(error) => bail!("{error}"),
+            _ => false,
+        };
+        let leads = *leading.borrow_and_update();
+        context.update(|member| {
+            if let RoleStatus::Controller(status) = &mut member.status {
+                status.nodes = 1;
+                status.healthy_nodes = healthy.into();
+                status.leader = leads;
+            }
+        });
+        tokio::select! {
+            () = shared.cancel.cancelled() => break,
+            ended = tasks.join_next() => match ended {
+                Some(outcome) => outcome.context("a loop of the controller crashed")??,
+                None => break,
+            },
+            changed = state.changed() => changed.context("the node client is gone")?,
+            changed = leading.changed() => changed.context("the leader election is gone")?,
+            Some(slot) = futures::StreamExt::next(&mut slots) => {
+                context.update(|member| {
+                    if let RoleStatus::Controller(status) = &mut member.status {
+                        status.last_slot = slot.slot_info.slot_number;
+                    }
+                });
+            }
+        }
+    }
+    // Told to stop: the loops see the same token and end by themselves.
+    while let Some(outcome) = tasks.join_next().await {
+        outcome.context("a loop of the controller crashed")??;
+    }
+    Ok(())
+}

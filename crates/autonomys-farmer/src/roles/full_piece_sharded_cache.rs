@@ -1,0 +1,248 @@
+//! full-piece-sharded-cache: the whole history, one file a segment, the origin for every miss.
+//!
+//! It follows the cluster's segment headers; a segment that is not here is fetched whole, from other full-piece caches or from a
+//! controller, and served from then on.
+
+use super::chain::Chain;
+use super::context::{DataPlaneArgs, RoleContext};
+use super::pieces::{PieceFetcher, Tier};
+use crate::args::nats::NatsArgs;
+use crate::args::path::CachePath;
+use anyhow::{Context, Result};
+use autonomys_cache::{ArchiveOptions, ArchiveStore};
+use autonomys_cluster::Role;
+use autonomys_cluster::members::{RoleStatus, SegmentRange};
+use autonomys_cluster::segment_headers::SegmentHeaders;
+use autonomys_cluster::settings::Settings;
+use autonomys_transfer::{Handlers, Item, ItemKey, ItemKind, ItemSource};
+use clap::Args;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use parity_scale_codec::Encode;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use subspace_core_primitives::pieces::{PIECE_SIZE, PieceIndex};
+use subspace_core_primitives::segments::{SegmentHeader, SegmentIndex};
+use tokio_util::sync::CancellationToken;
+
+/// Pause before segments that could not be had are tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// Pieces read from the disk side by side for one reader.
+const READS_IN_FLIGHT: usize = 4;
+
+/// Options of the full-piece cache.
+#[derive(Debug, Args)]
+pub(crate) struct FullPieceShardedCacheArgs {
+    /// Directory for segments, such as one that autonomys-export-piece has written
+    #[arg(value_name = "path=DIR[,size=SIZE]")]
+    path: CachePath,
+    /// Keep no identity between runs; the segments stay
+    #[arg(long)]
+    tmp: bool,
+    #[command(flatten)]
+    data_plane: DataPlaneArgs,
+}
+
+/// Runs the role.
+pub(crate) async fn run(
+    nats: &NatsArgs,
+    args: FullPieceShardedCacheArgs,
+    cancel: CancellationToken,
+) -> Result<()> {
+    let directory = args.path.directory.clone();
+    let state_directory = (!args.tmp).then_some(directory.as_path());
+    let mut context = RoleContext::start(
+        nats,
+        Role::FullPieceShardedCache,
+        state_directory,
+        0,
+        cancel.clone(),
+    )
+    .await?;
+    let settings = Settings::open(&context.cluster).await?;
+    let chain = Chain::wait(&settings, &cancel).await?;
+    let options = ArchiveOptions {
+        identity: *chain.genesis_hash,
+        piece_size: PIECE_SIZE as u32,
+    };
+    let store = {
+        let directory = directory.clone();
+        Arc::new(tokio::task::spawn_blocking(move || ArchiveStore::open(&directory, options)).await??)
+    };
+    let handlers = Handlers {
+        items: Arc::new(ArchiveItems(Arc::clone(&store))),
+        ..Handlers::default()
+    };
+    context.serve(&args.data_plane, nats, handlers).await?;
+    tracing::info!(segments = store.segments().len(), "the archive is open");
+    let headers = SegmentHeaders::open(&context.cluster).await?;
+    let follower = Follower {
+        fetcher: PieceFetcher::new(context.pool.clone(), context.members()),
+        store,
+        room: args.path.size,
+        missing: BTreeMap::new(),
+    };
+    let outcome = tokio::select! {
+        outcome = follower.run(&context, headers) => outcome,
+        () = cancel.cancelled() => Ok(()),
+    };
+    context.leave().await;
+    outcome
+}
+
+struct Follower {
+    fetcher: PieceFetcher,
+    store: Arc<ArchiveStore>,
+    /// Most bytes that segments may take.
+    room: Option<u64>,
+    /// Headers of segments that are not here yet; a few hundred bytes each.
+    missing: BTreeMap<SegmentIndex, SegmentHeader>,
+}
+
+impl Follower {
+    async fn run(mut self, context: &RoleContext, headers: SegmentHeaders) -> Result<()> {
+        let mut follow = headers.follow();
+        self.report(context);
+        loop {
+            // New headers first, then what is missing; a failed segment waits for its turn.
+            let header = if self.missing.is_empty() {
+                Some(
+                    follow
+                        .recv()
+                        .await
+                        .context("the cluster's segment headers ended")?,
+                )
+            } else {
+                tokio::select! {
+                    header = follow.recv() => Some(header.context("the cluster's segment headers ended")?),
+                    () = tokio::time::sleep(RETRY_INTERVAL) => None,
+                }
+            };
+            if let Some(header) = header {
+                self.note(header);
+            }
+            while let Ok(header) = follow.try_recv() {
+                self.note(header);
+            }
+            for header in self.missing.values().copied().collect::<Vec<_>>() {
+                if self.fetch(&header).await? {
+                    self.missing.remove(&header.segment_index());
+                    self.report(context);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, header: SegmentHeader) {
+        if !self.store.contains(header.segment_index()) {
+            self.missing.insert(header.segment_index(), header);
+        }
+    }
+
+    /// Fetches and stores one segment; `false` when it cannot be had now.
+    async fn fetch(&self, header: &SegmentHeader) -> Result<bool> {
+        let segment_index = header.segment_index();
+        if !self.has_room() {
+            tracing::warn!(segment = %segment_index, "no room for a segment: give the cache a larger size=, or start another one");
+            return Ok(false);
+        }
+        let tiers = [Tier::FullPieceCaches, Tier::Owners, Tier::Controllers];
+        let fetched = self
+            .fetcher
+            .fetch(segment_index.segment_piece_indexes(), &tiers)
+            .await;
+        if !fetched.missing.is_empty() {
+            tracing::info!(
+                segment = %segment_index, missing = fetched.missing.len(), "a segment cannot be had whole at the moment, trying again"
+            );
+            return Ok(false);
+        }
+        let pieces: Vec<_> = fetched.pieces.into_values().collect();
+        let (store, encoded) = (Arc::clone(&self.store), header.encode());
+        tokio::task::spawn_blocking(move || {
+            store.put_segment(segment_index, &pieces)?;
+            store.put_segment_header(segment_index, &encoded)
+        })
+        .await?
+        .context("the archive cannot store a segment")?;
+        tracing::info!(segment = %segment_index, "segment stored");
+        Ok(true)
+    }
+
+    fn has_room(&self) -> bool {
+        self.room.is_none_or(|room| {
+            (self.store.segments().len() as u64 + 1) * self.store.segment_file_size() <= room
+        })
+    }
+
+    fn report(&self, context: &RoleContext) {
+        let segments = ranges(&self.store.segments());
+        let ready = self.missing.is_empty();
+        context.update(|member| {
+            if let RoleStatus::FullPieceShardedCache(status) = &mut member.status {
+                status.segments = segments;
+                status.ready = ready;
+            }
+        });
+    }
+}
+
+/// Consecutive runs of ascending segment indexes.
+fn ranges(segments: &[SegmentIndex]) -> Vec<SegmentRange> {
+    let mut ranges: Vec<SegmentRange> = Vec::new();
+    for &segment in segments {
+        match ranges.last_mut() {
+            Some(range) if range.first.get() + range.count == segment.get() => range.count += 1,
+            _ => ranges.push(SegmentRange {
+                first: segment,
+                count: 1,
+            }),
+        }
+    }
+    ranges
+}
+
+/// The archive as the data plane sees it.
+struct ArchiveItems(Arc<ArchiveStore>);
+
+impl ItemSource for ArchiveItems {
+    fn get(&self, keys: Vec<ItemKey>) -> BoxStream<'static, (ItemKey, Option<Item>)> {
+        let store = Arc::clone(&self.0);
+        let reads: Vec<_> = keys
+            .into_iter()
+            .map(|key| {
+                let store = Arc::clone(&store);
+                async move {
+                    let read = move || {
+                        let index = PieceIndex::from(key.piece_index);
+                        (key.kind == ItemKind::Piece)
+                            .then(|| store.get(index).hit())
+                            .flatten()
+                    };
+                    let found = tokio::task::spawn_blocking(read).await.ok().flatten();
+                    (key, found.map(|item| Item::with_hash(item.bytes, item.hash)))
+                }
+            })
+            .collect();
+        futures::stream::iter(reads)
+            .buffer_unordered(READS_IN_FLIGHT)
+            .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_join_neighbours() {
+        let segments = [0_u64, 1, 2, 5, 7, 8].map(SegmentIndex::from);
+        let found: Vec<_> = ranges(&segments)
+            .iter()
+            .map(|range| (range.first.get(), range.count))
+            .collect();
+        assert_eq!(found, [(0, 3), (5, 1), (7, 2)]);
+        assert!(ranges(&[]).is_empty());
+    }
+}

@@ -1,0 +1,54 @@
+//! The roles of a cluster: one module each, a [`context`] that all of them stand on.
+
+mod chain;
+mod context;
+mod controller;
+mod full_piece_sharded_cache;
+mod pieces;
+mod plot_client;
+mod plot_server;
+mod proof_server;
+mod sharded_cache;
+
+use crate::args::nats::NatsArgs;
+use crate::shutdown;
+use anyhow::{Context, Result};
+use clap::Subcommand;
+
+/// One role and its options.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RoleCommand {
+    /// Talks to the node: slots, solutions, new segments
+    Controller(controller::ControllerArgs),
+    /// Holds its share of the pieces
+    ShardedCache(sharded_cache::ShardedCacheArgs),
+    /// Holds the whole history of pieces
+    FullPieceShardedCache(full_piece_sharded_cache::FullPieceShardedCacheArgs),
+    /// Makes proofs for winning chunks
+    ProofServer(proof_server::ProofServerArgs),
+    /// Plots sectors for plot-clients
+    PlotServer(plot_server::PlotServerArgs),
+    /// Farms disks: plots, audits, submits solutions
+    PlotClient(plot_client::PlotClientArgs),
+}
+
+/// Runs a role until it is told to stop.
+pub(crate) fn run(nats: &NatsArgs, role: RoleCommand) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    runtime.block_on(async {
+        let cancel = shutdown::token_on_signal()?;
+        match role {
+            RoleCommand::Controller(args) => controller::run(nats, args, cancel).await,
+            RoleCommand::ShardedCache(args) => sharded_cache::run(nats, args, cancel).await,
+            RoleCommand::FullPieceShardedCache(args) => {
+                full_piece_sharded_cache::run(nats, args, cancel).await
+            }
+            RoleCommand::ProofServer(args) => proof_server::run(nats, args, cancel).await,
+            RoleCommand::PlotServer(args) => plot_server::run(nats, args, cancel).await,
+            RoleCommand::PlotClient(args) => plot_client::run(nats, args, cancel).await,
+        }
+    })
+}

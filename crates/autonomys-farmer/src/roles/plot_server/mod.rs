@@ -1,0 +1,239 @@
+//! plot-server: takes plot jobs, fetches pieces, encodes sectors, and serves them until they are on the farm's disk.
+//!
+//! Up to [`PIPELINE_DEPTH`] jobs are in hand: while one is encoded the next one's pieces are fetched and the last one's sector is
+//! delivered ([`job`]). A finished sector is in the [`spool`] before its record says so; after a restart the spool is offered again.
+
+mod job;
+mod spool;
+
+use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
+use super::context::{DataPlaneArgs, RoleContext};
+use super::pieces::{PieceFetcher, Tier};
+use crate::args::kzg::KzgArgs;
+use crate::args::nats::NatsArgs;
+use anyhow::{Context, Result};
+use autonomys_cluster::members::{MembersView, RoleStatus};
+use autonomys_cluster::plot_jobs::{JobTimes, PlotJobs};
+use autonomys_cluster::settings::Settings;
+use autonomys_cluster::{InstanceId, Role, SessionKey};
+use autonomys_transfer::Handlers;
+use clap::Args;
+use job::Job;
+use spool::{Spool, SpoolSectors};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Jobs in hand: one encodes, one fetches pieces. Memory is two sectors of pieces and one encoded sector, 3.2 GB at 1000 pieces.
+const PIPELINE_DEPTH: usize = 2;
+/// Finished sectors that may wait for their farms before no further job is taken.
+const MAX_SPOOLED: usize = 16;
+/// How long one question for a job lasts.
+const TAKE_WAIT: Duration = Duration::from_secs(2);
+/// Pause after NATS or the disk refused.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The spool is compared with the records this often: it finds acknowledgements that got lost.
+const RECONCILE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Times of the plot jobs' leases, the same in plot-servers and plot-clients. A dead plot-server's job is handed out again after the
+/// lease; renewals come three times as often as the shorter of the two.
+pub(crate) const JOB_TIMES: JobTimes = JobTimes {
+    lease: Duration::from_secs(20),
+    ready_lease: Duration::from_secs(60),
+    ack_wait: Duration::from_secs(10),
+    republish_after: Duration::from_secs(10),
+    retry_pause: Duration::from_secs(2),
+};
+
+/// Options of the plot-server.
+#[derive(Debug, Args)]
+pub(crate) struct PlotServerArgs {
+    /// Directory that holds finished sectors until they are on the farm's disk
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Fetch pieces from the caches first, and from a controller only what no cache holds
+    #[arg(long)]
+    priority_cache: bool,
+    /// Records encoded at once [default: all processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    record_encoding_concurrency: Option<u16>,
+    #[command(flatten)]
+    data_plane: DataPlaneArgs,
+    #[command(flatten)]
+    kzg: KzgArgs,
+}
+
+/// What all jobs share.
+pub(super) struct Shared {
+    instance: InstanceId,
+    addresses: Vec<String>,
+    session_key: SessionKey,
+    arithmetic: Arithmetic,
+    pool: Arc<rayon::ThreadPool>,
+    concurrency: NonZeroUsize,
+    fetcher: PieceFetcher,
+    tiers: &'static [Tier],
+    spool: Arc<Spool>,
+    /// One sector is encoded at a time.
+    encoder: Semaphore,
+    cancel: CancellationToken,
+    busy: AtomicU32,
+    finished: AtomicU64,
+    /// Rung when a status number changed.
+    changed: Notify,
+}
+
+/// Runs the role.
+pub(crate) async fn run(nats: &NatsArgs, args: PlotServerArgs, cancel: CancellationToken) -> Result<()> {
+    let directory = args.directory.clone();
+    let spool = {
+        let directory = directory.clone();
+        Arc::new(tokio::task::spawn_blocking(move || Spool::open(&directory)).await??)
+    };
+    let mut context = RoleContext::start(nats, Role::PlotServer, Some(&directory), 0, cancel.clone()).await?;
+    let settings = Settings::open(&context.cluster).await?;
+    let chain = Chain::wait(&settings, &cancel).await?;
+    let threads = args
+        .record_encoding_concurrency
+        .map_or_else(available_processors, usize::from);
+    let pool = compute_pool("encode", threads)?;
+    let arithmetic = Arithmetic::load(chain, &args.kzg, &pool).await?;
+    let handlers = Handlers {
+        sectors: Arc::new(SpoolSectors(Arc::clone(&spool))),
+        ..Handlers::default()
+    };
+    let address = context.serve(&args.data_plane, nats, handlers).await?;
+    // With the caches first, controllers see only what no cache holds. Without it the order is the same, but cold caches are not
+    // waited for: a controller is asked in the same round.
+    let tiers: &[Tier] = &[Tier::Owners, Tier::FullPieceCaches, Tier::Controllers];
+    let shared = Arc::new(Shared {
+        instance: context.instance(),
+        addresses: vec![address.to_string()],
+        session_key: context.own_session_key(),
+        arithmetic,
+        pool,
+        concurrency: NonZeroUsize::new(threads).context("no thread to encode with")?,
+        fetcher: PieceFetcher::new(context.pool.clone(), context.members()),
+        tiers,
+        spool: Arc::clone(&spool),
+        encoder: Semaphore::new(1),
+        cancel: cancel.clone(),
+        busy: AtomicU32::new(0),
+        finished: AtomicU64::new(0),
+        changed: Notify::new(),
+    });
+    let jobs = PlotJobs::open(&context.cluster, JOB_TIMES).await?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(take_jobs(jobs.clone(), Arc::clone(&shared)));
+    tasks.spawn(reconcile(jobs, Arc::clone(&shared), context.members()));
+    tracing::info!(records = threads, spooled = spool.len(), "ready to plot");
+    let outcome = report(&context, &shared, &mut tasks).await;
+    context.leave().await;
+    outcome
+}
+
+/// Keeps the member record up to date until told to stop, then waits for the loops.
+async fn report(context: &RoleContext, shared: &Shared, tasks: &mut JoinSet<()>) -> Result<()> {
+    loop {
+        context.update(|member| {
+            if let RoleStatus::PlotServer(status) = &mut member.status {
+                status.slots = PIPELINE_DEPTH as u32;
+                status.busy = shared.busy.load(Ordering::Relaxed);
+                status.spooled = shared.spool.len() as u32;
+                status.sectors = shared.finished.load(Ordering::Relaxed);
+            }
+        });
+        tokio::select! {
+            () = shared.cancel.cancelled() => break,
+            () = shared.changed.notified() => {}
+            () = shared.spool.changed() => {}
+            Some(ended) = tasks.join_next() => ended.context("a loop of the plot-server crashed")?,
+        }
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.context("a loop of the plot-server crashed")?;
+    }
+    Ok(())
+}
+
+/// Takes jobs as long as there is room in the pipeline and in the spool.
+async fn take_jobs(jobs: PlotJobs, shared: Arc<Shared>) {
+    let places = Arc::new(Semaphore::new(PIPELINE_DEPTH));
+    let mut running = JoinSet::new();
+    loop {
+        let place = tokio::select! {
+            () = shared.cancel.cancelled() => break,
+            place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
+        };
+        while running.try_join_next().is_some() {}
+        let taken = tokio::select! {
+            () = shared.cancel.cancelled() => break,
+            taken = next_job(&jobs, &shared) => taken,
+        };
+        let shared = Arc::clone(&shared);
+        shared.busy.fetch_add(1, Ordering::Relaxed);
+        shared.changed.notify_one();
+        running.spawn(async move {
+            Job::new(taken, &shared).run().await;
+            shared.busy.fetch_sub(1, Ordering::Relaxed);
+            shared.changed.notify_one();
+            drop(place);
+        });
+    }
+    // Jobs see the same token: they hand themselves back, so that another server may have them at once.
+    while running.join_next().await.is_some() {}
+}
+
+async fn next_job(jobs: &PlotJobs, shared: &Shared) -> autonomys_cluster::plot_jobs::TakenJob {
+    loop {
+        while shared.spool.len() >= MAX_SPOOLED {
+            tracing::info!(
+                "{MAX_SPOOLED} finished sectors wait for their farms: no job is taken until one is fetched"
+            );
+            shared.spool.changed().await;
+        }
+        match jobs.take(TAKE_WAIT).await {
+            Ok(Some(taken)) => return taken,
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no job can be taken at the moment");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Offers spooled sectors after a start, and deletes those that nobody wants any more.
+async fn reconcile(jobs: PlotJobs, shared: Arc<Shared>, members: MembersView) {
+    loop {
+        for sector in shared.spool.sectors() {
+            let snapshot = members.current();
+            match jobs
+                .offer_spooled(&sector.job_id(), sector.ready(&shared), &snapshot)
+                .await
+            {
+                Ok(autonomys_cluster::plot_jobs::SpoolVerdict::Offered) => {}
+                Ok(verdict) => {
+                    tracing::info!(sector = %sector.key(), ?verdict, "a spooled sector is not wanted any more");
+                    let spool = Arc::clone(&shared.spool);
+                    let key = sector.key();
+                    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || spool.remove(&key)).await {
+                        tracing::warn!("{error:#}");
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the spool cannot be compared with the jobs at the moment")
+                }
+            }
+        }
+        tokio::select! {
+            () = shared.cancel.cancelled() => return,
+            () = tokio::time::sleep(RECONCILE_INTERVAL) => {}
+        }
+    }
+}
