@@ -131,7 +131,7 @@ impl ErasureCoding {
     /// As [`ErasureCoding::extend`]; the values are unchanged then.
     pub fn extend_in_place(&self, values: &mut [Scalar]) -> Result<(), ErasureCodingError> {
         self.check_source(values.len())?;
-        self.to_other_coset(values, transform::coset_powers)
+        self.switch_coset(values, transform::coset_powers)
             .map_err(|error| self.length_error(error))
     }
 
@@ -141,11 +141,11 @@ impl ErasureCoding {
     /// As [`ErasureCoding::extend`]; the values are unchanged then.
     pub fn source_from_parity_in_place(&self, values: &mut [Scalar]) -> Result<(), ErasureCodingError> {
         self.check_source(values.len())?;
-        self.to_other_coset(values, transform::inverse_coset_powers)
+        self.switch_coset(values, transform::inverse_coset_powers)
             .map_err(|error| self.length_error(error))
     }
 
-    fn to_other_coset(
+    fn switch_coset(
         &self,
         values: &mut [Scalar],
         powers: fn(usize) -> Result<&'static [Scalar], DomainError>,
