@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use subspace_core_primitives::pieces::{Piece, RecordCommitment, RecordWitness};
 use subspace_core_primitives::segments::{NUM_PIECES_IN_SEGMENT, NUM_RAW_RECORDS, SegmentCommitment};
 use subspace_erasure_coding::{ErasureCoding, ErasureCodingError};
-use subspace_kzg::{Commitment, Kzg, KzgError};
+use subspace_kzg::{Commitment, Kzg, KzgError, PointError};
 use thiserror::Error;
 
 /// Why pieces cannot be reconstructed.
@@ -38,6 +38,9 @@ pub enum PiecesReconstructionError {
         /// The commitment they were compared with.
         segment_commitment: SegmentCommitment,
     },
+    /// A commitment is not a point of the prime-order subgroup.
+    #[error(transparent)]
+    Point(#[from] PointError),
     /// A commitment or witness could not be computed.
     #[error("cannot reconstruct the pieces: {0}")]
     Kzg(#[from] KzgError),
@@ -167,16 +170,21 @@ impl PiecesReconstructor {
             Some(source) => source,
             None => {
                 let interpolation = Interpolation::of_present(pieces);
-                let present: Vec<_> = given.iter().flatten().copied().collect();
+                // Checking the subgroup is not cheap, so once for each and not for each combination.
+                let present: Vec<_> = given
+                    .iter()
+                    .flatten()
+                    .map(Commitment::to_point)
+                    .collect::<Result<_, _>>()?;
                 pool.install(|| {
                     (0..NUM_RAW_RECORDS)
                         .into_par_iter()
                         .map(|source_position| {
                             let position = 2 * source_position;
-                            given[position].map_or_else(|| interpolation.commitment(&present, position), Ok)
+                            given[position].unwrap_or_else(|| interpolation.commitment(&present, position))
                         })
-                        .collect::<Result<_, ErasureCodingError>>()
-                })?
+                        .collect()
+                })
             }
         };
         Ok(self.erasure_coding.extend_commitments(&source)?)

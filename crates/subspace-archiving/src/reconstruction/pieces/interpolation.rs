@@ -2,7 +2,6 @@
 
 use subspace_core_primitives::pieces::Piece;
 use subspace_core_primitives::segments::{NUM_PIECES_IN_SEGMENT, NUM_RAW_RECORDS};
-use subspace_erasure_coding::ErasureCodingError;
 use subspace_kzg::{Commitment, G1Point, Scalar, transform};
 
 /// Lagrange interpolation from the first 128 present positions: the commitments of a segment are the values of a
@@ -42,21 +41,13 @@ impl Interpolation {
         coefficients
     }
 
-    /// The commitment at `position` from those of the present positions.
-    pub(super) fn commitment(
-        &self,
-        present: &[Commitment],
-        position: usize,
-    ) -> Result<Commitment, ErasureCodingError> {
+    /// The commitment at `position` from those of the present positions, in order.
+    pub(super) fn commitment(&self, present: &[G1Point], position: usize) -> Commitment {
         let mut sum = G1Point::IDENTITY;
-        for (index, (commitment, coefficient)) in present.iter().zip(self.coefficients(position)).enumerate()
-        {
-            let point = commitment
-                .to_point()
-                .map_err(|source| ErasureCodingError::Commitment { index, source })?;
+        for (point, coefficient) in present.iter().zip(self.coefficients(position)) {
             sum.add_assign(&point.multiplied(&coefficient));
         }
-        Ok(Commitment::from(sum))
+        Commitment::from(sum)
     }
 }
 
