@@ -50,7 +50,9 @@ impl Challenges {
 
 #[test]
 fn audits() {
-    let Some(all) = plotted("audits") else { return };
+    let Some(all) = plotted("audit::audits") else {
+        return;
+    };
     let challenges = Challenges::new();
     let section = section("audit.json", "audits");
     let mut buffer = Vec::new();
@@ -199,7 +201,7 @@ fn verify(all: &AllPlotted, solution: &Solution, slot: &Slot, challenge: &AuditC
 
 #[test]
 fn multi_sector_plot() {
-    let Some(all) = plotted("multi_sector_plot") else {
+    let Some(all) = plotted("audit::multi_sector_plot") else {
         return;
     };
     let challenges = Challenges::new();

@@ -27,7 +27,7 @@ fn sparse(test: &str) -> Option<(&'static Inputs, &'static Plotted)> {
 
 #[test]
 fn sector() {
-    let Some((inputs, plotted)) = sparse("sparse sector") else {
+    let Some((inputs, plotted)) = sparse("sector_sparse::sector") else {
         return;
     };
     let section = section("sector_sparse.json", "sector");
@@ -38,7 +38,7 @@ fn sector() {
 
 #[test]
 fn reading() {
-    let Some((inputs, plotted)) = sparse("sparse reading") else {
+    let Some((inputs, plotted)) = sparse("sector_sparse::reading") else {
         return;
     };
     let section = section("sector_sparse.json", "reading");
@@ -66,7 +66,7 @@ fn reading() {
 
 #[test]
 fn audits() {
-    let Some((inputs, plotted)) = sparse("sparse audits") else {
+    let Some((inputs, plotted)) = sparse("sector_sparse::audits") else {
         return;
     };
     let challenges = section("sector.json", "challenges");
