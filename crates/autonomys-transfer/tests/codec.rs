@@ -1,5 +1,7 @@
 //! Every message survives its encoding, and no bytes whatever make a decoder panic or accept what it would not write.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
 use autonomys_transfer::frame::{Frame, FrameKind, HEADER_SIZE, Header};
 use autonomys_transfer::limits::{MAX_ERROR_TEXT, MAX_ITEM_LEN, MAX_KEYS_PER_GET, MAX_REQUEST_WINDOW};
 use autonomys_transfer::message::*;

@@ -1,4 +1,5 @@
 //! Peers that lie, stall, flood or break: every one ends in a typed error, and memory stays within the stated bounds.
+#![allow(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
 mod common;
 

@@ -61,7 +61,9 @@ impl Default for PoolOptions {
 
 #[derive(Debug, Default)]
 struct Attempts {
-    link: Option<(SessionKey, Arc<Link>)>,
+    /// Key that the link and the failures below belong to.
+    key: Option<SessionKey>,
+    link: Option<Arc<Link>>,
     failures: u32,
     retry_at: Option<Instant>,
     reason: String,
@@ -81,7 +83,7 @@ impl PeerState {
             Ok(attempts) => attempts
                 .link
                 .as_ref()
-                .is_none_or(|(_, link)| !link.is_open() || link.is_idle()),
+                .is_none_or(|link| !link.is_open() || link.is_idle()),
             Err(_) => false,
         }
     }
@@ -294,7 +296,7 @@ impl Pool {
             };
             if let Some(state) = peers.remove(&oldest)
                 && let Ok(attempts) = state.attempts.try_lock()
-                && let Some((_, link)) = &attempts.link
+                && let Some(link) = &attempts.link
             {
                 link.closed.cancel();
             }
@@ -314,17 +316,22 @@ impl Pool {
             return Err(TransferError::ShuttingDown);
         }
         let mut attempts = state.attempts.lock().await;
-        match attempts.link.take() {
-            Some((key, link)) if key != peer.session_key => {
-                // The member restarted: whatever failed before says nothing about the new process.
+        if attempts.key != Some(peer.session_key) {
+            // The member restarted: whatever failed before says nothing about the new process.
+            if let Some(link) = &attempts.link {
                 link.closed.cancel();
-                *attempts = Attempts::default();
             }
-            Some((key, link)) if link.is_open() => {
-                attempts.link = Some((key, link.clone()));
+            *attempts = Attempts {
+                key: Some(peer.session_key),
+                ..Attempts::default()
+            };
+        }
+        match attempts.link.take() {
+            Some(link) if link.is_open() => {
+                attempts.link = Some(link.clone());
                 return Ok(link);
             }
-            Some((_, link)) => {
+            Some(link) => {
                 state.statistics.failures.fetch_add(1, Ordering::Relaxed);
                 if link.has_answered() {
                     attempts.failures = 0;
@@ -351,7 +358,7 @@ impl Pool {
         let options = &self.0.options;
         match Link::connect(peer.address, &peer.session_key, options.timeouts, &self.0.cancel).await {
             Ok(link) => {
-                attempts.link = Some((peer.session_key, link.clone()));
+                attempts.link = Some(link.clone());
                 attempts.retry_at = None;
                 Ok(link)
             }

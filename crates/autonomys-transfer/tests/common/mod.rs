@@ -1,5 +1,6 @@
 //! Stores in memory and a raw peer that speaks frames by hand.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
 use autonomys_transfer::frame::{Frame, FrameKind, Header, read_header, read_payload};
 use autonomys_transfer::limits::Timeouts;
