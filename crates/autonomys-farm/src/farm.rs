@@ -45,7 +45,7 @@ pub struct Farm {
     /// One state a sector; locked for moments only, never across I/O.
     sectors: RwLock<Vec<SectorState>>,
     /// Held as long as the farm is open.
-    _lock: FarmLock,
+    _lock: Option<FarmLock>,
 }
 
 impl Farm {

@@ -3,6 +3,7 @@
 use crate::error::{FarmError, IoContext};
 use crate::info;
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The lock; released when dropped or when the process dies.
@@ -15,6 +16,9 @@ impl FarmLock {
     /// Locks the farm in `directory`, creating an empty file when there is none.
     pub fn take(directory: &Path) -> Result<Self, FarmError> {
         let path = directory.join(info::FILE_NAME);
+        let in_use = || FarmError::InUse {
+            path: directory.to_path_buf(),
+        };
         let file = File::options()
             .read(true)
             .write(true)
@@ -23,11 +27,17 @@ impl FarmLock {
             .open(&path)
             .at("open", &path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(FarmError::InUse {
-                path: directory.to_path_buf(),
-            }),
-            Err(TryLockError::Error(error)) => Err(error).at("lock", &path),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(in_use()),
+            Err(TryLockError::Error(error)) => return Err(error).at("lock", &path),
+        }
+        // Another process may have replaced or removed the file between opening and locking it: then this lock keeps nobody out.
+        let locked = file.metadata().at("read", &path)?;
+        match std::fs::metadata(&path) {
+            Ok(there) if (there.dev(), there.ino()) == (locked.dev(), locked.ino()) => {
+                Ok(Self { _file: file })
+            }
+            _ => Err(in_use()),
         }
     }
 }

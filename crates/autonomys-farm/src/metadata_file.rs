@@ -1,6 +1,6 @@
 //! `metadata.bin`: a header, then one record a sector at a fixed place.
 
-use crate::allocation::metadata_file_size;
+use crate::allocation::{MAX_SECTORS, metadata_file_size};
 use crate::error::{FarmError, IoContext};
 use parity_scale_codec::{Decode, Encode};
 use std::fs::File;
@@ -47,7 +47,7 @@ impl MetadataFile {
         let this = Self { file, path };
         let length = this.file.metadata().at("read", &this.path)?.len();
         if length < RESERVED_METADATA {
-            if !create && length > 0 {
+            if !create {
                 return Err(this.damaged(format!("it has only {length} bytes")));
             }
             crate::plot_file::allocate(&this.file, &this.path, metadata_file_size(sectors))?;
@@ -79,6 +79,12 @@ impl MetadataFile {
                 path: self.path.clone(),
                 version: header.version.to_string(),
             });
+        }
+        if header.plotted_sector_count > MAX_SECTORS {
+            let count = header.plotted_sector_count;
+            return Err(self.damaged(format!(
+                "it speaks of {count} sectors, and a farm has at most {MAX_SECTORS}"
+            )));
         }
         Ok(header)
     }

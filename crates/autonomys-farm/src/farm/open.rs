@@ -18,7 +18,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use subspace_core_primitives::hashes::Blake3Hash;
-use subspace_farmer_components::sector::LoadedSector;
+use subspace_core_primitives::pieces::NUM_CHUNKS;
+use subspace_farmer_components::sector::{LoadedSector, SectorMetadata};
 use ulid::Ulid;
 
 /// File-system space that `sectors=max` leaves alone, for the small files and the file system's own needs.
@@ -57,15 +58,21 @@ impl Farm {
             .canonicalize()
             .at("find the directory", &options.directory)?;
         let lock = FarmLock::take(&directory)?;
-        let opened = Self::open_locked(options, directory.clone(), lock);
-        if opened.is_err() && matches!(FarmInfo::load(&directory), Ok(None)) {
-            // No farm was made: the empty lock file goes too. If it cannot, it does no harm.
+        let mut lock = Some(lock);
+        let opened = Self::open_locked(options, directory.clone(), &mut lock);
+        if opened.is_err() && lock.is_some() && matches!(FarmInfo::load(&directory), Ok(None)) {
+            // No farm was made: the empty lock file goes too, while it is still ours. If it cannot, it does no harm.
             let _ = fs::remove_file(directory.join(info::FILE_NAME));
         }
         opened
     }
 
-    fn open_locked(options: &FarmOptions, directory: PathBuf, lock: FarmLock) -> Result<Self, FarmError> {
+    /// Leaves the lock where it is when nothing can be opened.
+    fn open_locked(
+        options: &FarmOptions,
+        directory: PathBuf,
+        lock: &mut Option<FarmLock>,
+    ) -> Result<Self, FarmError> {
         let existing = FarmInfo::load(&directory)?;
         let stored_identity = Identity::load(&directory)?;
         if let Some(info) = &existing {
@@ -116,12 +123,10 @@ impl Farm {
             allocated_space,
         };
         // The description comes last: a farm without one is made anew, and nothing in it was ever plotted.
-        let lock = if existing.as_ref() == Some(&info) {
-            lock
-        } else {
+        if existing.as_ref() != Some(&info) {
             info.store(&directory)?;
-            FarmLock::take(&directory)?
-        };
+            *lock = Some(FarmLock::take(&directory)?);
+        }
         let public_key_hash = info.public_key.hash();
         let states = load_sectors(
             &metadata,
@@ -138,7 +143,7 @@ impl Farm {
             metadata,
             plot,
             sectors: RwLock::new(states),
-            _lock: lock,
+            _lock: lock.take(),
         })
     }
 }
@@ -222,6 +227,12 @@ fn available_space(directory: &Path) -> Result<u64, FarmError> {
     Ok(free + occupied(plot_file::FILE_NAME) + occupied(metadata_file::FILE_NAME))
 }
 
+/// Whether the s-buckets hold what a plotted sector holds. The official farmer replaces damaged records by empty ones.
+pub(super) fn has_all_chunks(metadata: &SectorMetadata) -> bool {
+    let stored: u32 = metadata.s_bucket_sizes.iter().copied().map(u32::from).sum();
+    stored as usize == usize::from(metadata.pieces_in_sector) * NUM_CHUNKS
+}
+
 fn load_sectors(
     metadata: &MetadataFile,
     public_key_hash: &Blake3Hash,
@@ -233,7 +244,9 @@ fn load_sectors(
     for sector_index in 0..plotted {
         let state = match metadata.record(sector_index)? {
             Some(record)
-                if record.0.sector_index == sector_index && record.0.pieces_in_sector == pieces_in_sector =>
+                if record.0.sector_index == sector_index
+                    && record.0.pieces_in_sector == pieces_in_sector
+                    && has_all_chunks(&record.0) =>
             {
                 SectorState::Plotted(Arc::new(LoadedSector::new(public_key_hash, record.0)))
             }

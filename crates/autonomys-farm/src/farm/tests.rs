@@ -225,3 +225,40 @@ fn an_old_sector_is_audited_until_the_first_new_byte_and_a_crash_after_it_means_
     );
     assert_eq!(metadata.header().expect("readable").plotted_sector_count, 1);
 }
+
+#[test]
+fn of_two_writers_of_a_sector_the_second_waits_and_a_late_one_replaces_what_the_other_committed() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let farm = Arc::new(Farm::open(&options(directory.path(), 1)).expect("made"));
+    let mut late = farm.write_sector(0).expect("free");
+    let mut second = farm.write_sector(0).expect("nothing is written yet");
+    let (bytes, metadata) = sector(0, 4);
+    let mut first = farm.write_sector(0).expect("nothing is written yet");
+    first.write(0, &bytes).expect("written");
+    for _ in 0..2 {
+        assert!(matches!(second.write(0, &[1]), Err(FarmError::SectorBusy { .. })));
+    }
+    drop(second);
+    first.commit(metadata).expect("untouched by the second");
+    assert_eq!(farm.plotted_sectors().len(), 1);
+
+    late.write(0, &[9; 100]).expect("written");
+    assert!(
+        farm.metadata.record(0).expect("readable").is_none(),
+        "the committed record is invalid before its bytes change"
+    );
+    drop(late);
+    assert_eq!(farm.missing_sectors(), [0]);
+}
+
+#[test]
+fn an_empty_record_means_plotting_the_sector() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let farm = Farm::open(&options(directory.path(), 2)).expect("made");
+    let placeholder = subspace_farmer_components::sector::placeholder_metadata(0, PIECES);
+    let record = subspace_core_primitives::checksum::Blake3Checksummed(placeholder);
+    farm.metadata.commit(0, &record).expect("written");
+    drop(farm);
+    let farm = Farm::open(&options(directory.path(), 2)).expect("opened");
+    assert_eq!(farm.missing_sectors(), [0, 1]);
+}

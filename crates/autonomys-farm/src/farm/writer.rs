@@ -7,10 +7,10 @@
 //! 3. the whole sector is read back and compared with its checksum;
 //! 4. the new record is written and synced, then the header when the sector is new.
 
+use super::open::has_all_chunks;
 use super::{Farm, SectorState};
 use crate::error::FarmError;
 use std::sync::Arc;
-use subspace_core_primitives::pieces::NUM_CHUNKS;
 use subspace_core_primitives::sectors::SectorIndex;
 use subspace_farmer_components::sector::{LoadedSector, SectorMetadataChecksummed};
 
@@ -20,52 +20,54 @@ use subspace_farmer_components::sector::{LoadedSector, SectorMetadataChecksummed
 pub struct SectorWriter {
     farm: Arc<Farm>,
     sector_index: SectorIndex,
-    /// State to go back to as long as nothing was written.
-    before: Option<SectorState>,
-    committed: bool,
+    /// Whether the sector is in state [`SectorState::Writing`] because of this writer.
+    writing: bool,
 }
 
 impl Farm {
     /// Starts writing a sector. The old contents stay audited until the first byte is written.
     pub fn write_sector(self: &Arc<Self>, sector_index: SectorIndex) -> Result<SectorWriter, FarmError> {
-        let before = self.sector_state(sector_index)?;
-        if matches!(before, SectorState::Writing) {
+        if matches!(self.sector_state(sector_index)?, SectorState::Writing) {
             return Err(FarmError::SectorBusy { sector_index });
         }
         Ok(SectorWriter {
             farm: Arc::clone(self),
             sector_index,
-            before: Some(before),
-            committed: false,
+            writing: false,
         })
+    }
+
+    fn replace_state(&self, sector_index: SectorIndex, state: SectorState) -> SectorState {
+        std::mem::replace(&mut self.sectors.write()[usize::from(sector_index)], state)
     }
 }
 
 impl SectorWriter {
     /// Writes bytes of the sector.
     pub fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), FarmError> {
-        if let Some(before) = self.before.take() {
-            self.begin(before)?;
-        }
+        self.begin()?;
         self.farm.plot.write(self.sector_index, offset, bytes)
     }
 
-    fn begin(&mut self, before: SectorState) -> Result<(), FarmError> {
-        {
-            let mut sectors = self.farm.sectors.write();
-            let state = &mut sectors[usize::from(self.sector_index)];
-            if matches!(state, SectorState::Writing) {
-                // Somebody else began in the meantime; the sector is theirs.
-                self.committed = true;
-                return Err(FarmError::SectorBusy {
-                    sector_index: self.sector_index,
-                });
+    /// Takes the sector out of audits, once, before its bytes change.
+    fn begin(&mut self) -> Result<(), FarmError> {
+        if self.writing {
+            return Ok(());
+        }
+        let sector_index = self.sector_index;
+        match self.farm.replace_state(sector_index, SectorState::Writing) {
+            // Somebody else began in the meantime; the sector is theirs.
+            SectorState::Writing => return Err(FarmError::SectorBusy { sector_index }),
+            SectorState::Missing => {}
+            before @ SectorState::Plotted(_) => {
+                if let Err(error) = self.farm.metadata.invalidate(sector_index) {
+                    // Its bytes are as they were.
+                    self.farm.replace_state(sector_index, before);
+                    return Err(error);
+                }
             }
-            *state = SectorState::Writing;
         }
-        if matches!(before, SectorState::Plotted(_)) {
-            self.farm.metadata.invalidate(self.sector_index)?;
-        }
+        self.writing = true;
         Ok(())
     }
 
@@ -82,28 +84,29 @@ impl SectorWriter {
         if metadata.0.pieces_in_sector != self.farm.pieces_in_sector() {
             return Err(mismatch("it has another number of pieces"));
         }
-        let stored: u32 = metadata.0.s_bucket_sizes.iter().copied().map(u32::from).sum();
-        if stored as usize != usize::from(self.farm.pieces_in_sector()) * NUM_CHUNKS {
+        if !has_all_chunks(&metadata.0) {
             return Err(mismatch(
                 "its s-bucket sizes do not add up to the chunks of its records",
             ));
         }
+        self.begin()?;
         self.farm.plot.sync()?;
         if !self.farm.plot.sector_is_intact(sector_index)? {
             return Err(FarmError::SectorChecksum { sector_index });
         }
         self.farm.metadata.commit(sector_index, &metadata)?;
         let loaded = LoadedSector::new(&self.farm.public_key_hash, metadata.0);
-        self.farm.sectors.write()[usize::from(sector_index)] = SectorState::Plotted(Arc::new(loaded));
-        self.committed = true;
+        self.farm
+            .replace_state(sector_index, SectorState::Plotted(Arc::new(loaded)));
+        self.writing = false;
         Ok(())
     }
 }
 
 impl Drop for SectorWriter {
     fn drop(&mut self) {
-        if !self.committed && self.before.is_none() {
-            self.farm.sectors.write()[usize::from(self.sector_index)] = SectorState::Missing;
+        if self.writing {
+            self.farm.replace_state(self.sector_index, SectorState::Missing);
         }
     }
 }

@@ -52,9 +52,7 @@ fn make_inputs() -> Option<Inputs> {
         .iter()
         .map(|segment| SegmentCommitment::from(segment.get("header").get("segment_commitment").array()))
         .collect();
-    let pieces = archived_pieces(&indexes_of_sectors(), || {
-        (kzg.clone(), erasure_coding.clone(), &pool)
-    });
+    let pieces = archived_pieces(&indexes_of_sectors(), || (kzg.clone(), erasure_coding, &pool));
     Some(Inputs {
         kzg,
         erasure_coding,
