@@ -5,10 +5,14 @@ use crate::ids::{ClusterName, InstanceId};
 use crate::subjects::Subjects;
 use async_nats::jetstream;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Copies of an object on a NATS cluster: survives the loss of one server of three.
 const CLUSTERED_REPLICAS: usize = 3;
+
+/// A server answers in milliseconds; one that is away for longer than this is not waited for.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection to the cluster, as one instance. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -84,12 +88,24 @@ impl Cluster {
         (info.server_name, info.version)
     }
 
-    /// Sends what is buffered and waits until the server has seen it; call it before the process exits.
+    /// Waits until the server has seen everything sent so far, subscriptions included; call it before the process exits.
     ///
     /// # Errors
-    /// The sentence of the client when the connection is gone.
+    /// The client's words when the server does not answer within a few seconds.
     pub async fn flush(&self) -> Result<(), String> {
-        self.client().flush().await.map_err(|error| error.to_string())
+        // The client's own flush ends at the socket. The server answers a request that nobody serves by itself, and in
+        // order after everything before it.
+        let request = async_nats::Request::new().timeout(Some(FLUSH_TIMEOUT));
+        match self
+            .client()
+            .send_request(self.subjects().nobody(), request)
+            .await
+        {
+            Err(error) if error.kind() != async_nats::RequestErrorKind::NoResponders => {
+                Err(error.to_string())
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn client(&self) -> &async_nats::Client {

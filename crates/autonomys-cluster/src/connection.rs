@@ -42,7 +42,8 @@ pub struct NatsOptions {
     pub instance: InstanceId,
     /// How long a start may wait for a server; `None` waits for ever.
     pub start_timeout: Option<Duration>,
-    /// Token for servers with `authorization { token }`. User and password go into the address.
+    /// Token for servers with `authorization { token }`. A user and password go into an address, `%`-escaped where they
+    /// hold special characters; the first address that has them counts for all.
     pub token: Option<String>,
     /// PEM file with the authority that signed the servers' certificates.
     pub ca_certificate: Option<PathBuf>,
@@ -202,8 +203,7 @@ impl Connection {
         let mut attempt = 0;
         let client = loop {
             attempt += 1;
-            let connecting =
-                connect_options(options, name, servers.len(), &state_sender).connect(&servers[..]);
+            let connecting = connect_options(options, name, &servers, &state_sender).connect(&servers[..]);
             let failure = match within(deadline, connecting).await {
                 Some(Ok(client)) => break client,
                 Some(Err(error)) => match error.kind() {
@@ -295,10 +295,11 @@ fn list(servers: &[ServerAddr]) -> String {
 fn connect_options(
     options: &NatsOptions,
     name: &str,
-    servers: usize,
+    servers: &[ServerAddr],
     state: &Arc<watch::Sender<ConnectionState>>,
 ) -> ConnectOptions {
     let state = Arc::clone(state);
+    let rounds = servers.len();
     let mut connect = ConnectOptions::new()
         .name(name)
         .max_reconnects(None)
@@ -306,13 +307,20 @@ fn connect_options(
         .ping_interval(PING_INTERVAL)
         .subscription_capacity(SUBSCRIPTION_CAPACITY)
         // The first round over all servers is immediate, later ones back off.
-        .reconnect_delay_callback(move |attempt| backoff(attempt.saturating_sub(1) / servers))
+        .reconnect_delay_callback(move |attempt| backoff(attempt.saturating_sub(1) / rounds))
         .event_callback(move |event| {
             note(event, &state);
             std::future::ready(())
         });
     if let Some(token) = &options.token {
         connect = connect.token(token.clone());
+    } else if let Some(address) = servers.iter().find(|address| address.has_user_pass()) {
+        // The client itself does not look at the credentials in an address.
+        let user = percent_decoded(address.username().unwrap_or_default());
+        connect = match address.password() {
+            Some(password) => connect.user_and_password(user, percent_decoded(password)),
+            None => connect.token(user),
+        };
     }
     if let Some(path) = &options.ca_certificate {
         connect = connect.add_root_certificates(path.clone()).require_tls(true);
@@ -323,6 +331,26 @@ fn connect_options(
             .require_tls(true);
     }
     connect
+}
+
+/// Reverses the escapes that an address needs for characters such as `@` and `/` in a password.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let mut decoded = [0];
+        rest = match (first, tail) {
+            (b'%', [high, low, tail @ ..]) if hex::decode_to_slice([*high, *low], &mut decoded).is_ok() => {
+                bytes.push(decoded[0]);
+                tail
+            }
+            _ => {
+                bytes.push(first);
+                tail
+            }
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn backoff(round: usize) -> Duration {

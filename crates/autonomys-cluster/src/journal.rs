@@ -19,6 +19,9 @@ use thiserror::Error;
 /// A solution is worth nothing after seconds; a day leaves something to look at.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A solution is worth nothing after 4 s; recording it may take half of that.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(2);
+
 const BUCKET: BucketConfig = BucketConfig {
     name: "solutions",
     description: "To which controller each solution was given, and what became of it",
@@ -180,7 +183,17 @@ impl SolutionJournal {
         key: &SolutionKey,
         controller: ControllerId,
     ) -> Result<SendPermit, JournalError> {
-        let key = key.to_string();
+        let recording = self.record_in_time(key.to_string(), controller);
+        tokio::time::timeout(RECORD_TIMEOUT, recording)
+            .await
+            .map_err(|_| JournalError::Store(self.bucket.unavailable("no answer in time")))?
+    }
+
+    async fn record_in_time(
+        &self,
+        key: String,
+        controller: ControllerId,
+    ) -> Result<SendPermit, JournalError> {
         let record = JournalRecord {
             controller,
             attempt: rand::random(),

@@ -29,6 +29,11 @@ impl Subjects {
         format!("{}.instance.{instance}.{name}", self.cluster)
     }
 
+    /// A subject that nobody serves, for asking whether the server is there.
+    pub fn nobody(&self) -> String {
+        format!("{}.nobody", self.cluster)
+    }
+
     /// The work-queue subject of one plot job.
     pub fn plot_job(&self, key: &str) -> String {
         format!("{}.plot-jobs.{key}", self.cluster)

@@ -3,7 +3,12 @@
 use super::*;
 
 fn given(servers: &[&str]) -> Result<Vec<ServerAddr>, ConnectError> {
-    addresses(&servers.iter().map(|&server| server.to_owned()).collect::<Vec<_>>())
+    addresses(
+        &servers
+            .iter()
+            .map(|&server| server.to_owned())
+            .collect::<Vec<_>>(),
+    )
 }
 
 #[test]
@@ -16,7 +21,10 @@ fn repeated_addresses_count_once() {
 #[test]
 fn passwords_never_show() {
     let error = given(&["http://user:secret@host:1"]).unwrap_err().to_string();
-    assert!(error.contains("http://host:1") && !error.contains("secret"), "{error}");
+    assert!(
+        error.contains("http://host:1") && !error.contains("secret"),
+        "{error}"
+    );
     assert_eq!(redacted("user:secret@host"), "host");
     let servers = given(&["nats://user:secret@host:1"]).unwrap();
     assert_eq!(list(&servers), "host:1");
@@ -29,6 +37,13 @@ fn passwords_never_show() {
         )
     };
     assert!(!format!("{options:?}").contains("secret"));
+}
+
+#[test]
+fn escapes_are_reversed() {
+    assert_eq!(percent_decoded("p%40ss%2Fw%c3%A9rd"), "p@ss/wérd");
+    assert_eq!(percent_decoded("100%"), "100%");
+    assert_eq!(percent_decoded("%zz%4"), "%zz%4");
 }
 
 #[test]

@@ -125,6 +125,10 @@ impl<V: Message + Clone> Bucket<V> {
         &self.object
     }
 
+    pub(crate) fn unavailable(&self, reason: impl ToString) -> StoreError {
+        self.object.unavailable(reason)
+    }
+
     pub(super) fn subject(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
