@@ -203,7 +203,9 @@ impl Connection {
         let mut attempt = 0;
         let client = loop {
             attempt += 1;
-            let connecting = connect_options(options, name, &servers, &state_sender).connect(&servers[..]);
+            // Boxed, because the client's future is large and everybody would carry it.
+            let connecting =
+                Box::pin(connect_options(options, name, &servers, &state_sender).connect(&servers[..]));
             let failure = match within(deadline, connecting).await {
                 Some(Ok(client)) => break client,
                 Some(Err(error)) => match error.kind() {

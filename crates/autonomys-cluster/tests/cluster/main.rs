@@ -1,4 +1,6 @@
 //! The cluster library against real servers: the current nats-server and the oldest supported one.
+#![allow(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+#![allow(clippy::large_futures, reason = "a test's future lives once")]
 
 mod connect;
 mod headers;

@@ -181,7 +181,7 @@ async fn shard_maps_succeed_each_other() {
         host: "h".to_owned(),
         weight: 5,
     };
-    let members = vec![member(), member(), member()];
+    let members = [member(), member(), member()];
     let first = store
         .publish(0, 1, members.iter().rev().cloned().collect())
         .await
