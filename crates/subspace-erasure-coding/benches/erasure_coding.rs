@@ -1,7 +1,7 @@
 //! Figures of one core for records and for the columns of a segment.
 
-// The group macro makes a public function without documentation.
-#![allow(missing_docs)]
+// The group macro makes a public function without documentation; a benchmark may stop at wrong inputs like a test.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;

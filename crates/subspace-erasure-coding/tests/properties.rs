@@ -1,5 +1,8 @@
 //! Properties of extension and recovery.
 
+// Helpers of tests count as tests.
+#![allow(clippy::unwrap_used)]
+
 use proptest::prelude::*;
 use std::num::NonZeroUsize;
 use subspace_erasure_coding::{ErasureCoding, ErasureCodingError};

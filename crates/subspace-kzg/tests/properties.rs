@@ -1,5 +1,8 @@
 //! Properties of commitments, witnesses and batch verification, over the insecure development reference string.
 
+// Helpers of tests count as tests.
+#![allow(clippy::unwrap_used)]
+
 use proptest::prelude::*;
 use std::sync::OnceLock;
 use subspace_kzg::{

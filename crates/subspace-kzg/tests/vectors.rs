@@ -1,5 +1,8 @@
 //! Golden vectors of `kzg.json`.
 
+// Helpers of tests count as tests.
+#![allow(clippy::unwrap_used)]
+
 use autonomys_test_support::{mainnet_kzg_params, report_skipped, scalars, section};
 use std::sync::OnceLock;
 use subspace_kzg::{Commitment, Kzg, Polynomial, ReferenceString, Scalar, Witness, transform};
