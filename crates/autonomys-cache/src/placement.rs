@@ -26,7 +26,7 @@ pub const ALGORITHM: u32 = 1;
 /// Virtual shards: many enough that shares are even to a percent with hundreds of members.
 pub const NUM_SHARDS: usize = 65_536;
 
-/// Most members of a map; a table over so many takes seconds, which is where another algorithm would be due.
+/// Most members of a map. The table costs 65 536 x R draws for each member; far beyond this another algorithm would be due.
 pub const MAX_MEMBERS: usize = 4096;
 
 /// Most positions (replicas, or k+m shards of a piece).

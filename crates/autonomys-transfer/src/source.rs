@@ -17,7 +17,7 @@ pub struct Item {
 }
 
 impl Item {
-    /// Hashes the bytes (about 0.3 ms for a piece: call it where blocking is allowed).
+    /// Hashes the bytes: a whole piece is work for a blocking thread.
     pub fn new(bytes: Bytes) -> Self {
         let hash = *blake3::hash(&bytes).as_bytes();
         Self { bytes, hash }

@@ -343,7 +343,8 @@ async fn a_flood_of_requests_is_refused_one_by_one() {
 
 #[tokio::test]
 async fn silence_is_bounded_in_every_phase() {
-    let short = Duration::from_millis(150);
+    // Long enough for an honest handshake on a loaded machine.
+    let short = Duration::from_millis(500);
     let timeouts = Timeouts {
         handshake: short,
         progress: short,

@@ -43,7 +43,7 @@ fn moved(before: &ShardTable, after: &ShardTable) -> usize {
 }
 
 proptest! {
-    // A table takes milliseconds to tens of milliseconds.
+    // Each case makes tables over all shards.
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) struct Lane {
     pub(super) failed: bool,
 }
 
-/// The index. About 300 bytes of memory an item.
+/// The index: one entry an item, and its key twice more in the queues and ghosts of the eviction.
 #[derive(Debug)]
 pub(super) struct Index {
     pub(super) entries: HashMap<CacheKey, Entry>,
