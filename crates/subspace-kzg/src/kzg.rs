@@ -77,7 +77,8 @@ impl Kzg {
         self
     }
 
-    /// Like [`Kzg::with_precomputation`], for a shared instance.
+    /// Like [`Kzg::with_precomputation`], for a shared instance. Do not call it from a task of `pool`: other tasks that wait for
+    /// the tables could keep the pool from building them.
     pub fn precompute(&self, pool: &rayon::ThreadPool) {
         self.inner
             .tables
