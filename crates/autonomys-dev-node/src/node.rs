@@ -51,6 +51,11 @@ impl Controls {
         self.steps.add_permits(slots);
     }
 
+    /// The last slot that was handled, to be watched.
+    pub fn slot(&self) -> watch::Receiver<SlotNumber> {
+        self.shared.slot.subscribe()
+    }
+
     /// Closes all RPC sockets now.
     pub fn close_sockets(&self) {
         self.shared

@@ -14,10 +14,10 @@ use autonomys_node_rpc::chain_types::RpcHeader;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::time::Duration;
-use subspace_core_primitives::PublicKey;
 use subspace_core_primitives::hashes::Blake3Hash;
 use subspace_core_primitives::rpc::{FarmerAppInfo, FarmerProtocolInfo, SlotInfo};
 use subspace_core_primitives::segments::{HistorySize, SegmentIndex};
+use subspace_core_primitives::{PublicKey, SlotNumber};
 use tokio::sync::{broadcast, watch};
 
 /// Notifications buffered for one slow subscriber; what does not fit is lost to it, as with an official node.
@@ -61,6 +61,8 @@ pub struct Shared {
     pub best: watch::Sender<BestBlock>,
     /// Solutions that wait.
     pub mailboxes: Mutex<Mailboxes>,
+    /// The last slot that was handled.
+    pub slot: watch::Sender<SlotNumber>,
     /// Slots for subscribers.
     pub slots: broadcast::Sender<SlotInfo>,
     /// Headers of new best blocks.
@@ -99,6 +101,7 @@ impl Shared {
             segments,
             best: watch::Sender::new(best),
             mailboxes: Mutex::default(),
+            slot: watch::Sender::new(0),
             slots: broadcast::Sender::new(NOTIFICATION_BUFFER),
             heads: broadcast::Sender::new(NOTIFICATION_BUFFER),
             finalized_heads: broadcast::Sender::new(NOTIFICATION_BUFFER),

@@ -11,7 +11,7 @@ use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
 use jsonrpsee::rpc_params;
 use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use serde::de::DeserializeOwned;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use subspace_core_primitives::rpc::FarmerAppInfo;
 use subspace_core_primitives::segments::{SegmentHeader, SegmentIndex};
@@ -26,6 +26,7 @@ pub struct ChainClient {
     transport: Transport,
     /// Blocks per batch request, adapted to what the node takes; 1 means single requests.
     batch: AtomicUsize,
+    batches_refused: AtomicBool,
 }
 
 impl ChainClient {
@@ -61,6 +62,7 @@ impl ChainClient {
         Ok(Self {
             transport,
             batch: AtomicUsize::new(limits::INITIAL_BLOCK_BATCH),
+            batches_refused: AtomicBool::new(false),
         })
     }
 
@@ -165,8 +167,9 @@ impl ChainClient {
             .await
     }
 
-    /// Several blocks in the order of their hashes. Uses batch requests as large as the node takes: the batch is halved when a
-    /// reply is too large, and single requests are used where batches are disabled.
+    /// Several blocks in the order of their hashes: over HTTP in batch requests, over WebSocket in single requests that are in
+    /// flight together. As many at a time as the node takes: fewer when a reply is too large or batches are disabled, more again
+    /// while blocks are small.
     ///
     /// # Errors
     /// See [`NodeRpcError`].
@@ -178,73 +181,98 @@ impl ChainClient {
                 .load(Ordering::Relaxed)
                 .clamp(1, hashes.len() - blocks.len());
             let part = &hashes[blocks.len()..blocks.len() + size];
-            if size == 1 {
-                blocks.push(self.block(Some(part[0])).await?);
-                continue;
-            }
-            match self.block_batch(part).await {
-                Ok(part) => blocks.extend(part),
+            let read = match &self.transport {
+                Transport::Http(client) if size > 1 => block_batch(client, part).await,
+                _ => futures::future::try_join_all(part.iter().map(|hash| self.block(Some(*hash)))).await,
+            };
+            match read {
+                Ok(part) => {
+                    if part.iter().map(text_size).sum::<usize>() < limits::BLOCK_BATCH_REPLY_SIZE / 2 {
+                        let most = if self.batches_refused.load(Ordering::Relaxed) {
+                            1
+                        } else {
+                            limits::MAX_BLOCK_BATCH
+                        };
+                        self.batch.store((size * 2).min(most), Ordering::Relaxed);
+                    }
+                    blocks.extend(part);
+                }
                 Err(NodeRpcError::Refused {
                     code: wire::BATCHES_DISABLED,
                     ..
-                }) => {
+                }) if size > 1 => {
+                    self.batches_refused.store(true, Ordering::Relaxed);
                     self.batch.store(1, Ordering::Relaxed);
                 }
-                Err(error) if is_too_large(&error) => self.batch.store(size / 2, Ordering::Relaxed),
+                Err(error) if size > 1 && is_too_large(&error) => {
+                    self.batch.store(size / 2, Ordering::Relaxed)
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(blocks)
     }
-
-    async fn block_batch(&self, hashes: &[HexHash]) -> Result<Vec<Option<RpcSignedBlock>>, NodeRpcError> {
-        let method = names::CHAIN_GET_BLOCK;
-        let timeout = limits::BLOCK_TIMEOUT;
-        let mut batch = BatchRequestBuilder::new();
-        for hash in hashes {
-            batch
-                .insert(method, rpc_params![hash])
-                .map_err(|error| NodeRpcError::InvalidResponse {
-                    method,
-                    reason: error.to_string(),
-                })?;
-        }
-        let request = async {
-            match &self.transport {
-                Transport::Http(client) => client.batch_request(batch).await,
-                Transport::WebSocket(client) => client.batch_request(batch).await,
-            }
-        };
-        let response = tokio::time::timeout(timeout, request)
-            .await
-            .map_err(|_| NodeRpcError::Timeout {
-                method,
-                after: timeout,
-            })?
-            .map_err(|error| from_library(method, timeout, error))?;
-        response
-            .into_iter()
-            .map(|entry| {
-                entry.map_err(|error| NodeRpcError::Refused {
-                    method,
-                    code: error.code(),
-                    message: error.message().to_string(),
-                })
-            })
-            .collect()
-    }
 }
 
-/// Whether a smaller batch may work.
+/// Bytes of hexadecimal text of a block, about.
+fn text_size(block: &Option<RpcSignedBlock>) -> usize {
+    let block = block.as_ref();
+    block.map_or(0, |block| {
+        block
+            .block
+            .extrinsics
+            .iter()
+            .map(|extrinsic| 2 * extrinsic.0.len())
+            .sum()
+    })
+}
+
+async fn block_batch(
+    client: &HttpClient,
+    hashes: &[HexHash],
+) -> Result<Vec<Option<RpcSignedBlock>>, NodeRpcError> {
+    let method = names::CHAIN_GET_BLOCK;
+    let timeout = limits::BLOCK_TIMEOUT;
+    let mut batch = BatchRequestBuilder::new();
+    for hash in hashes {
+        batch
+            .insert(method, rpc_params![hash])
+            .map_err(|error| NodeRpcError::InvalidResponse {
+                method,
+                reason: error.to_string(),
+            })?;
+    }
+    let response = tokio::time::timeout(timeout, client.batch_request(batch))
+        .await
+        .map_err(|_| NodeRpcError::Timeout {
+            method,
+            after: timeout,
+        })?
+        .map_err(|error| from_library(method, timeout, error))?;
+    response
+        .into_iter()
+        .map(|entry| {
+            entry.map_err(|error| NodeRpcError::Refused {
+                method,
+                code: error.code(),
+                message: error.message().to_string(),
+            })
+        })
+        .collect()
+}
+
+/// Whether fewer blocks at a time may work. A batch that is refused as a whole is answered with one object instead of a list,
+/// which the client library cannot decode.
 fn is_too_large(error: &NodeRpcError) -> bool {
-    matches!(
-        error,
-        NodeRpcError::Refused {
-            code: wire::RESPONSE_TOO_LARGE
+    match error {
+        NodeRpcError::Refused { code, .. } => matches!(
+            *code,
+            wire::RESPONSE_TOO_LARGE
                 | wire::BATCH_TOO_LONG
                 | wire::BATCH_RESPONSE_TOO_LARGE
-                | wire::REQUEST_TOO_LARGE,
-            ..
-        }
-    )
+                | wire::REQUEST_TOO_LARGE
+        ),
+        NodeRpcError::InvalidResponse { .. } => true,
+        _ => false,
+    }
 }

@@ -14,7 +14,7 @@ use crate::{NodeRpcError, limits};
 use futures::{Stream, StreamExt};
 use link::Link;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use subspace_core_primitives::hashes::Blake3Hash;
 use subspace_core_primitives::rpc::{FarmerAppInfo, RewardSigningInfo, SlotInfo};
 use tokio::sync::{Mutex, Semaphore, broadcast, watch};
@@ -29,6 +29,8 @@ pub struct NodeClientConfig {
     pub genesis_hash: Option<Blake3Hash>,
     /// Whether to subscribe to slots and reward signing, which makes the node expect solutions from us.
     pub farming: bool,
+    /// No slot for this long while the node is not syncing counts as a dead subscription.
+    pub silent_slots_after: Duration,
 }
 
 impl NodeClientConfig {
@@ -38,6 +40,7 @@ impl NodeClientConfig {
             urls: urls.into_iter().map(Into::into).collect(),
             genesis_hash: None,
             farming: true,
+            silent_slots_after: limits::SILENT_SLOTS_AFTER,
         }
     }
 }
@@ -92,6 +95,7 @@ pub struct NodeClient {
 struct Inner {
     urls: Vec<String>,
     farming: bool,
+    silent_slots_after: Duration,
     genesis_hash: watch::Sender<Option<Blake3Hash>>,
     state: watch::Sender<ConnectionState>,
     link: watch::Sender<Option<Arc<Link>>>,
@@ -134,6 +138,7 @@ impl NodeClient {
         let inner = Arc::new(Inner {
             urls,
             farming: config.farming,
+            silent_slots_after: config.silent_slots_after,
             genesis_hash: watch::Sender::new(config.genesis_hash),
             state: watch::Sender::new(ConnectionState::Connecting {
                 attempts: 0,

@@ -63,5 +63,9 @@ pub const REMEMBERED_SLOTS: usize = 64;
 pub const FARMER_APP_INFO_MAX_AGE: Duration = Duration::from_secs(1);
 /// Blocks of the first batch request of an exporter.
 pub const INITIAL_BLOCK_BATCH: usize = 32;
+/// Blocks of one batch request at most.
+pub const MAX_BLOCK_BATCH: usize = 128;
+/// Bytes of text that a reply with several blocks should have.
+pub const BLOCK_BATCH_REPLY_SIZE: usize = 4 * 1024 * 1024;
 /// Block hashes asked for in one call.
 pub const MAX_BLOCK_HASHES_PER_REQUEST: usize = 1000;

@@ -88,32 +88,38 @@ impl Clock {
             self.shared.faults.enter_slot(slot);
             self.announce(slot).await;
             self.directory.write_slot(slot)?;
-            let Some(claimed) = slot
-                .checked_sub(BLOCK_AUTHORING_DELAY)
-                .filter(|claimed| *claimed > 0)
-            else {
-                continue;
-            };
-            let solutions = self.shared.mailboxes.lock().close(claimed);
-            if solutions.is_empty() {
-                continue;
+            self.claim(slot).await;
+            self.shared.slot.send_replace(slot);
+        }
+    }
+
+    /// Hands the solutions of the slot that may be built on now to the author.
+    async fn claim(&self, slot: SlotNumber) {
+        let Some(claimed) = slot
+            .checked_sub(BLOCK_AUTHORING_DELAY)
+            .filter(|claimed| *claimed > 0)
+        else {
+            return;
+        };
+        let solutions = self.shared.mailboxes.lock().close(claimed);
+        if solutions.is_empty() {
+            return;
+        }
+        let claim = Claim {
+            slot: claimed,
+            solutions,
+        };
+        match self.pace {
+            // Whoever steps by hand wants every claim to be looked at.
+            Pace::Manual(_) => {
+                let _ = self.claims.send(claim).await;
             }
-            let claim = Claim {
-                slot: claimed,
-                solutions,
-            };
-            match self.pace {
-                // Whoever steps by hand wants every claim to be looked at.
-                Pace::Manual(_) => {
-                    let _ = self.claims.send(claim).await;
-                }
-                Pace::Timer(_) => {
-                    if self.claims.try_send(claim).is_err() {
-                        tracing::debug!(
-                            slot = claimed,
-                            "a block is still being imported, the slot is lost"
-                        );
-                    }
+            Pace::Timer(_) => {
+                if self.claims.try_send(claim).is_err() {
+                    tracing::debug!(
+                        slot = claimed,
+                        "a block is still being imported, the slot is lost"
+                    );
                 }
             }
         }

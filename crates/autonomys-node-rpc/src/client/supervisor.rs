@@ -152,13 +152,14 @@ async fn serve(inner: &Inner, link: &Arc<Link>) -> NodeRpcError {
         connection = link.connection,
         "connected to a node"
     );
-    inner.link.send_replace(Some(Arc::clone(link)));
     let (url, connection) = (link.url.clone(), link.connection);
     inner.state.send_replace(ConnectionState::Connected {
         url,
         connection,
         unsafe_allowed,
     });
+    // Last: whoever waits for a connection then sees its state.
+    inner.link.send_replace(Some(Arc::clone(link)));
 
     let mut last_slot = tokio::time::Instant::now();
     let mut resubscribed = false;
@@ -191,13 +192,13 @@ async fn serve(inner: &Inner, link: &Arc<Link>) -> NodeRpcError {
             },
             error = link.slots.on_disconnect() => return lost(error.to_string()),
             error = link.bulk.on_disconnect() => return lost(error.to_string()),
-            () = tokio::time::sleep_until(last_slot + limits::SILENT_SLOTS_AFTER), if slots.is_some() => {
+            () = tokio::time::sleep_until(last_slot + inner.silent_slots_after), if slots.is_some() => {
                 last_slot = tokio::time::Instant::now();
                 match probe(inner, link).await {
                     Err(error) => return error,
                     Ok(info) if info.syncing => {}
                     Ok(_) if resubscribed => {
-                        return lost(format!("no slot for twice {:?}", limits::SILENT_SLOTS_AFTER));
+                        return lost(format!("no slot for twice {:?}", inner.silent_slots_after));
                     }
                     Ok(_) => {
                         tracing::warn!(url = link.url, "no slots from a node that is not syncing, subscribing again");

@@ -1,0 +1,11 @@
+//! The development node as farmers see it: wire conformance, a scripted farmer, faults, recorded traffic.
+//!
+//! All tests share one cache of archived segments, so the genesis segment is archived once.
+
+mod conformance;
+mod farmer;
+mod farming;
+mod faults;
+mod raw;
+mod support;
+mod traffic;
