@@ -39,7 +39,11 @@ pub(crate) struct ClusterArgs {
 
 /// Runs the command that was given.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    logging::start(&cli.logging)?;
+    let others: &[&str] = match cli.command {
+        Command::Dev(_) => &["autonomys_cluster", "autonomys_node_rpc"],
+        _ => &[],
+    };
+    logging::start(&cli.logging, others)?;
     match cli.command {
         Command::Cluster(ClusterArgs { nats, role }) => roles::run(&nats, role).map(|()| ExitCode::SUCCESS),
         Command::Dev(args) => dev::run(&args),
@@ -106,5 +110,41 @@ mod tests {
             let words = std::iter::once("autonomys-farmer").chain(line.split_whitespace());
             Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
+    }
+
+    /// Every command line of ours in the shipped Supervisor files parses; only the reward address is the operator's to fill in.
+    #[test]
+    fn the_supervisor_files_lines_parse() {
+        const PLACEHOLDER: &str = "stBR..S8V";
+        let address = crate::args::reward_address::to_ss58(&[7; 32]);
+        let machines = autonomys_test_support::repository_root().join("supervisor");
+        let mut roles = std::collections::BTreeSet::new();
+        for machine in ["node-machine", "plot-machine", "storage-machine"] {
+            for entry in std::fs::read_dir(machines.join(machine)).expect("shipped") {
+                let path = entry.expect("readable").path();
+                let text = std::fs::read_to_string(&path).expect("readable");
+                for line in text.lines().filter_map(|line| line.strip_prefix("command=")) {
+                    let line = line.replace(PLACEHOLDER, &address);
+                    // What stands before the program places the process: numactl and its options.
+                    let words = line
+                        .split(' ')
+                        .skip_while(|word| !word.ends_with("/autonomys-farmer"));
+                    let words: Vec<_> = words.collect();
+                    if words.is_empty() {
+                        // nats-server, or the official node.
+                        continue;
+                    }
+                    let cli = Cli::try_parse_from(&words)
+                        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                    let Command::Cluster(cluster) = cli.command else {
+                        panic!("{}: {line}", path.display());
+                    };
+                    assert_eq!(cluster.nats.servers.len(), 3, "{}", path.display());
+                    let role = format!("{:?}", cluster.role);
+                    roles.insert(role.split('(').next().unwrap_or_default().to_string());
+                }
+            }
+        }
+        assert_eq!(roles.len(), 6, "a file for every role: {roles:?}");
     }
 }

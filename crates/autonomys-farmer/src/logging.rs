@@ -22,10 +22,16 @@ pub(crate) struct LoggingArgs {
 }
 
 /// Starts the log on standard error, so that standard output stays for results.
-pub(crate) fn start(args: &LoggingArgs) -> anyhow::Result<()> {
+///
+/// `others` are the crates whose news belong to other processes: of them only warnings are shown.
+pub(crate) fn start(args: &LoggingArgs, others: &[&str]) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
         // The client library reports each failed attempt; our own connection state says it once.
-        EnvFilter::new("info,async_nats=warn,jsonrpsee=warn")
+        let mut filter = "info,async_nats=warn,jsonrpsee=warn".to_string();
+        others
+            .iter()
+            .for_each(|other| filter.push_str(&format!(",{other}=warn")));
+        EnvFilter::new(filter)
     });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -28,7 +28,7 @@ impl KzgArgs {
     /// KZG with the parameters that the chain runs on, from the file that was named, else generated or as imported. Takes about half
     /// a second of computation.
     pub(crate) fn load(&self, required: ReferenceStringKind, pool: &rayon::ThreadPool) -> Result<Kzg> {
-        let parameters = match (self.from_file(pool)?, required) {
+        let parameters = match (self.named(pool)?, required) {
             (Some(parameters), _) => parameters,
             (None, ReferenceStringKind::InsecureDevelopment) => ReferenceString::insecure_development(pool),
             (None, ReferenceStringKind::Mainnet) => {
@@ -62,7 +62,7 @@ impl KzgArgs {
     }
 
     /// Parameters of the file that was named, of either kind; `None` when none was.
-    pub(crate) fn from_file(&self, pool: &rayon::ThreadPool) -> Result<Option<ReferenceString>> {
+    pub(crate) fn named(&self, pool: &rayon::ThreadPool) -> Result<Option<ReferenceString>> {
         self.kzg_params
             .as_deref()
             .map(|path| read(path, pool))

@@ -18,4 +18,12 @@ pub(crate) struct NatsArgs {
     /// Name of the cluster; several clusters may share one NATS
     #[arg(long = "cluster", value_name = "NAME", default_value = "default")]
     pub(crate) cluster: String,
+    /// Seconds that a start waits for a NATS server before it gives up and says so; whoever supervises the process tries again
+    #[arg(
+        long = "nats-timeout-secs",
+        value_name = "N",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub(crate) timeout_secs: u64,
 }

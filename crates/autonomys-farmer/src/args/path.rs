@@ -51,11 +51,11 @@ pub(crate) enum PathArgError {
     NoAllocation,
 }
 
+/// Key and value of one part after the directory.
+type Part = (&'static str, String);
+
 /// Splits off the parts; a comma belongs to the directory unless a known key follows it.
-fn parts(
-    text: &str,
-    keys: &'static [&'static str],
-) -> Result<(PathBuf, Vec<(&'static str, String)>), PathArgError> {
+fn parts(text: &str, keys: &'static [&'static str]) -> Result<(PathBuf, Vec<Part>), PathArgError> {
     let usage = if keys.contains(&"sectors") {
         "sectors=N, sectors=max or size=SIZE"
     } else {
@@ -67,7 +67,7 @@ fn parts(
     if directory.is_empty() {
         return Err(PathArgError::EmptyDirectory);
     }
-    let mut found: Vec<(&'static str, String)> = Vec::new();
+    let mut found: Vec<Part> = Vec::new();
     for piece in pieces {
         let (key, value) = piece
             .split_once('=')

@@ -5,8 +5,10 @@ use std::str::FromStr;
 use subspace_core_primitives::PublicKey;
 use thiserror::Error;
 
-/// SS58 prefix of the Autonomys network.
+/// SS58 prefix of the Autonomys network: addresses begin with `su`.
 const AUTONOMYS_PREFIX: u16 = 6094;
+/// The prefix under its former name, Subspace: addresses begin with `st`. Farmers still have and use them; the account is the same.
+const SUBSPACE_PREFIX: u16 = 2254;
 /// The generic Substrate prefix; wallets show the same account under it.
 const GENERIC_PREFIX: u16 = 42;
 /// Domain of the SS58 checksum.
@@ -21,14 +23,14 @@ pub(crate) struct RewardAddress(pub(crate) PublicKey);
 /// Why a reward address was refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum RewardAddressError {
-    #[error("it is neither an SS58 address (st... or 5...) nor 64 hexadecimal digits")]
+    #[error("it is neither an SS58 address (su..., st... or 5...) nor 64 hexadecimal digits")]
     Form,
     #[error("its length is wrong for a 32-byte account; copy the whole address from the wallet")]
     Length,
     #[error("its checksum is wrong, so at least one character is; copy it again from the wallet")]
     Checksum,
     #[error(
-        "it belongs to another network (SS58 prefix {0}); use the address of the Autonomys network, which begins with st"
+        "it belongs to another network (SS58 prefix {0}); use the address of the Autonomys network, which begins with su or st"
     )]
     Network(u16),
 }
@@ -64,7 +66,7 @@ impl FromStr for RewardAddress {
         if &hash[..CHECKSUM_LENGTH] != checksum {
             return Err(RewardAddressError::Checksum);
         }
-        if prefix != AUTONOMYS_PREFIX && prefix != GENERIC_PREFIX {
+        if ![AUTONOMYS_PREFIX, SUBSPACE_PREFIX, GENERIC_PREFIX].contains(&prefix) {
             return Err(RewardAddressError::Network(prefix));
         }
         let account: [u8; ACCOUNT_LENGTH] = body[prefix_length..]
@@ -82,7 +84,12 @@ fn hexadecimal_account(text: &str) -> Option<[u8; ACCOUNT_LENGTH]> {
 
 /// SS58 text of `account` under the Autonomys prefix.
 pub(crate) fn to_ss58(account: &[u8; ACCOUNT_LENGTH]) -> String {
-    let [low, high] = AUTONOMYS_PREFIX.to_le_bytes();
+    to_ss58_with(AUTONOMYS_PREFIX, account)
+}
+
+/// SS58 text of `account` under a prefix of two bytes (64 to 16 383).
+fn to_ss58_with(prefix: u16, account: &[u8; ACCOUNT_LENGTH]) -> String {
+    let [low, high] = prefix.to_le_bytes();
     let mut bytes = vec![(low >> 2) | 0b0100_0000, high | (low << 6)];
     bytes.extend_from_slice(account);
     let hash = Blake2b512::new()
@@ -109,11 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn autonomys_addresses_begin_with_st() {
+    fn addresses_of_the_network_begin_with_su_or_st() {
         let account = hexadecimal_account(ALICE_HEX).expect("valid");
-        let text = to_ss58(&account);
-        assert!(text.starts_with("st"), "{text}");
-        assert_eq!(text.parse(), ALICE.parse::<RewardAddress>());
+        assert_eq!(to_ss58(&account), to_ss58_with(AUTONOMYS_PREFIX, &account));
+        for (prefix, start) in [(AUTONOMYS_PREFIX, "su"), (SUBSPACE_PREFIX, "st")] {
+            let text = to_ss58_with(prefix, &account);
+            assert!(text.starts_with(start), "{text}");
+            assert_eq!(text.parse(), ALICE.parse::<RewardAddress>());
+        }
     }
 
     #[test]

@@ -4,8 +4,10 @@ use super::DevArgs;
 use super::processes::{ProcessPlan, free_port};
 use crate::args::reward_address::to_ss58;
 use anyhow::{Context, Result};
+use autonomys_node_rpc::ChainClient;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Name of the NATS process.
 pub(super) const NATS: &str = "nats-server";
@@ -59,12 +61,18 @@ impl Layout {
         format!("ws://127.0.0.1:{}", self.node_port)
     }
 
-    pub(super) fn port_of(&self, name: &str) -> u16 {
+    /// Whether NATS accepts connections, or the node answers a question.
+    pub(super) async fn answers(&self, name: &str) -> bool {
+        /// A node that archives accepts connections but does not answer.
+        const PATIENCE: Duration = Duration::from_secs(2);
         if name == NATS {
-            self.nats_port
-        } else {
-            self.node_port
+            return tokio::net::TcpStream::connect(("127.0.0.1", self.nats_port))
+                .await
+                .is_ok();
         }
+        let url = format!("http://127.0.0.1:{}", self.node_port);
+        let ask = async { ChainClient::connect(&url).await?.farmer_app_info().await };
+        matches!(tokio::time::timeout(PATIENCE, ask).await, Ok(Ok(_)))
     }
 
     /// Account of the rewards: made from a label, nobody has its key, nothing of value ever goes there.
@@ -113,6 +121,8 @@ impl Layout {
             &(u32::from(args.pieces_in_sector()) * u32::from(args.sectors)).to_string(),
             "--slot-duration-ms",
             &args.slot_duration_ms.to_string(),
+            "--bytes-per-block",
+            &args.bytes_per_block.to_string(),
             "--proof-of-space",
             &args.proof_of_space.to_string(),
         ]);

@@ -26,6 +26,10 @@ use tokio_util::sync::CancellationToken;
 const RESTARTABLE_AFTER: Duration = Duration::from_secs(5);
 /// All processes together get this long to drain.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
+/// The first segment of a new chain takes a minute on a slow machine; nothing takes this long.
+const READY_WITHIN: Duration = Duration::from_secs(300);
+/// A start that takes longer is explained.
+const REMIND_AFTER: Duration = Duration::from_secs(3);
 /// How often children are looked at.
 const SUPERVISION_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -53,6 +57,9 @@ pub(crate) struct DevArgs {
     /// File whose bytes the chain archives [default: generated]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
+    /// Bytes of data in each block; a segment takes about 130 million
+    #[arg(long, value_name = "N", default_value_t = 1024 * 1024, value_parser = clap::value_parser!(u32).range(0..=3_932_160))]
+    bytes_per_block: u32,
     /// Proof of space of the chain: chia as on the network, or fast-test
     #[arg(long, value_name = "KIND", default_value_t = ProofOfSpaceKind::Chia)]
     proof_of_space: ProofOfSpaceKind,
@@ -93,7 +100,7 @@ impl DevArgs {
 /// Runs the development chain alone.
 pub(crate) fn run_node(command: DevNodeCommand) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let parameters = command.kzg.from_file(&rayon::ThreadPoolBuilder::new().build()?)?;
+    let parameters = command.kzg.named(&rayon::ThreadPoolBuilder::new().build()?)?;
     let config = command.node.into_config(parameters)?;
     runtime.block_on(async {
         let cancel = crate::shutdown::token_on_signal()?;
@@ -150,7 +157,7 @@ async fn cluster_life(
     layout.prepare()?;
     for plan in layout.foundations() {
         processes.push(starter.start(plan)?);
-        wait_until_listening(layout, processes, cancel).await?;
+        wait_until_ready(layout, processes, cancel).await?;
     }
     for plan in layout.roles() {
         processes.push(starter.start(plan)?);
@@ -212,8 +219,8 @@ fn lock(base: &Path) -> Result<File> {
     }
 }
 
-/// Waits until the process started last accepts connections on its port.
-async fn wait_until_listening(
+/// Waits until the process started last answers.
+async fn wait_until_ready(
     layout: &Layout,
     processes: &mut [Process],
     cancel: &CancellationToken,
@@ -221,9 +228,10 @@ async fn wait_until_listening(
     let Some(process) = processes.last_mut() else {
         return Ok(());
     };
-    let port = layout.port_of(process.name());
+    let started = Instant::now();
+    let mut reminded = false;
     loop {
-        if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+        if layout.answers(process.name()).await {
             return Ok(());
         }
         if let Some(status) = process.exited()? {
@@ -231,6 +239,20 @@ async fn wait_until_listening(
                 "{} ended with {status}: {}",
                 process.name(),
                 last_line(&process.plan().log)
+            );
+        }
+        if started.elapsed() > READY_WITHIN {
+            bail!(
+                "{} does not answer; its log says: {}",
+                process.name(),
+                last_line(&process.plan().log)
+            );
+        }
+        if !reminded && started.elapsed() > REMIND_AFTER {
+            reminded = true;
+            tracing::info!(
+                "{} is starting (a new chain archives its first segment, half a minute of computation)",
+                process.name()
             );
         }
         tokio::select! {

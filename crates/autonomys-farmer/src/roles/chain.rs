@@ -82,14 +82,14 @@ impl Chain {
         })
     }
 
-    /// Waits until a controller has recorded the chain.
-    pub(crate) async fn wait(settings: &Settings, cancel: &CancellationToken) -> Result<Self> {
+    /// Waits until a controller has recorded the chain; `None` when told to stop meanwhile.
+    pub(crate) async fn wait(settings: &Settings, cancel: &CancellationToken) -> Result<Option<Self>> {
         let mut polls = 0_u32;
         loop {
             // An unreachable NATS is as good as no controller: wait for it.
             let known = match (settings.genesis().await, settings.chain().await) {
                 (Ok(Some(genesis_hash)), Ok(Some(chain))) => {
-                    return Self::from_settings(genesis_hash, &chain);
+                    return Self::from_settings(genesis_hash, &chain).map(Some);
                 }
                 (Err(error), _) | (_, Err(error)) => Err(error),
                 _ => Ok(()),
@@ -103,7 +103,7 @@ impl Chain {
             polls = polls.wrapping_add(1);
             tokio::select! {
                 () = tokio::time::sleep(CHAIN_POLL) => {}
-                () = cancel.cancelled() => bail!("told to stop before a controller appeared"),
+                () = cancel.cancelled() => return Ok(None),
             }
         }
     }

@@ -1,21 +1,18 @@
 //! What every role stands on: the connection to the cluster, its membership, and the data plane.
 
+use super::state_directory::StateDirectory;
 use crate::args::nats::NatsArgs;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use autonomys_cluster::members::{Member, MembersView, Membership};
-use autonomys_cluster::{Cluster, InstanceId, NatsOptions, Role, identity};
+use autonomys_cluster::{Cluster, InstanceId, NatsOptions, Role};
 use autonomys_transfer::{Handlers, Peer, Pool, PoolOptions, Server, SessionKey};
 use clap::Args;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-/// A start waits this long for a NATS server before it gives up with a sentence that says so; whoever supervises the process tries
-/// again.
-const NATS_START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where a role serves its bulk.
 #[derive(Debug, Clone, Args)]
@@ -40,28 +37,36 @@ pub(crate) struct RoleContext {
     session_key: SessionKey,
     own_session_key: autonomys_cluster::SessionKey,
     server: Option<Server>,
+    /// Ours until everything else has ended.
+    _state: Option<StateDirectory>,
     /// Ends the data plane; cancelled after everything else has ended.
     data_plane: CancellationToken,
 }
 
 impl RoleContext {
-    /// Connects to the cluster and joins it. The instance id is kept in `state_directory`; without one (`--tmp`) it is new each time.
+    /// Connects to the cluster and joins it; `None` when told to stop before NATS was reached. The instance id is kept in `state_directory`; without one (`--tmp`) it is new each time.
     pub(crate) async fn start(
         nats: &NatsArgs,
         role: Role,
         state_directory: Option<&Path>,
         capacity: u64,
         cancel: CancellationToken,
-    ) -> Result<Self> {
-        let instance = match state_directory {
-            Some(directory) => load_identity(directory.to_path_buf(), role).await?,
-            None => InstanceId::generate(role),
+    ) -> Result<Option<Self>> {
+        let state = match state_directory {
+            Some(directory) => {
+                let directory = directory.to_path_buf();
+                Some(tokio::task::spawn_blocking(move || StateDirectory::open(&directory, role)).await??)
+            }
+            None => None,
         };
+        let instance = state
+            .as_ref()
+            .map_or_else(|| InstanceId::generate(role), StateDirectory::instance);
         let mut options = NatsOptions::new(nats.servers.clone(), nats.cluster.parse()?, instance);
-        options.start_timeout = Some(NATS_START_TIMEOUT);
+        options.start_timeout = Some(Duration::from_secs(nats.timeout_secs));
         let cluster = tokio::select! {
             cluster = Cluster::connect(options) => cluster?,
-            () = cancel.cancelled() => bail!("told to stop before NATS was reached"),
+            () = cancel.cancelled() => return Ok(None),
         };
         let host = hostname::get().map_or_else(
             |_| "unknown".to_string(),
@@ -69,21 +74,22 @@ impl RoleContext {
         );
         let mut member = Member::new(instance, host, env!("CARGO_PKG_VERSION"));
         member.capacity = capacity;
-        let own_session_key = member.session_key.clone();
+        let own_session_key = member.session_key;
         let session_key = SessionKey::from(*own_session_key.expose());
         let membership = Membership::join(&cluster, member).await?;
         tokio::spawn(stop_on_conflict(membership.conflict(), instance, cancel.clone()));
         let data_plane = CancellationToken::new();
         tracing::info!(%instance, cluster = %cluster.name(), "joined");
-        Ok(Self {
+        Ok(Some(Self {
             pool: Pool::new(PoolOptions::default(), data_plane.clone()),
             cluster,
             membership,
             session_key,
             own_session_key,
             server: None,
+            _state: state,
             data_plane,
-        })
+        }))
     }
 
     /// Starts serving bulk and tells the others where.
@@ -96,7 +102,7 @@ impl RoleContext {
         let address = SocketAddr::new(args.listen_address, args.listen_port);
         let server = Server::bind(
             address,
-            self.session_key.clone(),
+            self.session_key,
             handlers,
             self.data_plane.clone(),
         )
@@ -132,7 +138,7 @@ impl RoleContext {
 
     /// Key of this run's data plane, in the form that records carry.
     pub(crate) fn own_session_key(&self) -> autonomys_cluster::SessionKey {
-        self.own_session_key.clone()
+        self.own_session_key
     }
 
     /// Changes what this member tells the others.
@@ -181,15 +187,6 @@ pub(crate) fn peer(member: &Arc<Member>) -> Option<Peer> {
         address,
         session_key: SessionKey::from(*member.session_key.expose()),
     })
-}
-
-async fn load_identity(directory: PathBuf, role: Role) -> Result<InstanceId> {
-    tokio::task::spawn_blocking(move || {
-        std::fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot create the directory {}", directory.display()))?;
-        Ok(identity::load_or_create(&directory, role)?)
-    })
-    .await?
 }
 
 /// The local address from which this machine reaches one of the NATS servers: the one that other members can most likely reach too.

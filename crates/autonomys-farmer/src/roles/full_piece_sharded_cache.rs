@@ -52,7 +52,7 @@ pub(crate) async fn run(
 ) -> Result<()> {
     let directory = args.path.directory.clone();
     let state_directory = (!args.tmp).then_some(directory.as_path());
-    let mut context = RoleContext::start(
+    let started = RoleContext::start(
         nats,
         Role::FullPieceShardedCache,
         state_directory,
@@ -60,8 +60,12 @@ pub(crate) async fn run(
         cancel.clone(),
     )
     .await?;
+    let Some(mut context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
-    let chain = Chain::wait(&settings, &cancel).await?;
+    let Some(chain) = Chain::wait(&settings, &cancel).await? else {
+        context.leave().await;
+        return Ok(());
+    };
     let options = ArchiveOptions {
         identity: *chain.genesis_hash,
         piece_size: PIECE_SIZE as u32,

@@ -9,6 +9,7 @@ mod plot_client;
 mod plot_server;
 mod proof_server;
 mod sharded_cache;
+mod state_directory;
 
 use crate::args::nats::NatsArgs;
 use crate::shutdown;

@@ -36,12 +36,15 @@ pub(crate) enum Tier {
     Controllers,
 }
 
+/// The caches that a table was computed from, and the table.
+type KeptTable = (Vec<placement::Member>, Arc<ShardTable>);
+
 /// Computes owners and fetches. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct PieceFetcher {
     pool: Pool,
     members: MembersView,
-    table: Arc<Mutex<Option<(Vec<placement::Member>, Arc<ShardTable>)>>>,
+    table: Arc<Mutex<Option<KeptTable>>>,
 }
 
 /// What came and what did not.

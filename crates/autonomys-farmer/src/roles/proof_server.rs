@@ -46,9 +46,13 @@ struct Prover {
 
 /// Runs the role. It owns nothing, so it keeps no identity either.
 pub(crate) async fn run(nats: &NatsArgs, args: ProofServerArgs, cancel: CancellationToken) -> Result<()> {
-    let context = RoleContext::start(nats, Role::ProofServer, None, 0, cancel.clone()).await?;
+    let started = RoleContext::start(nats, Role::ProofServer, None, 0, cancel.clone()).await?;
+    let Some(context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
-    let chain = Chain::wait(&settings, &cancel).await?;
+    let Some(chain) = Chain::wait(&settings, &cancel).await? else {
+        context.leave().await;
+        return Ok(());
+    };
     let pool = compute_pool(
         "prove",
         args.threads.map_or_else(available_processors, usize::from),

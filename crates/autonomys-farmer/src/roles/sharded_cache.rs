@@ -48,7 +48,7 @@ pub(crate) struct ShardedCacheArgs {
 /// Runs the role.
 pub(crate) async fn run(nats: &NatsArgs, args: ShardedCacheArgs, cancel: CancellationToken) -> Result<()> {
     let state_directory = args.paths[0].directory.clone();
-    let mut context = RoleContext::start(
+    let started = RoleContext::start(
         nats,
         Role::ShardedCache,
         Some(&state_directory),
@@ -56,8 +56,12 @@ pub(crate) async fn run(nats: &NatsArgs, args: ShardedCacheArgs, cancel: Cancell
         cancel.clone(),
     )
     .await?;
+    let Some(mut context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
-    let chain = Chain::wait(&settings, &cancel).await?;
+    let Some(chain) = Chain::wait(&settings, &cancel).await? else {
+        context.leave().await;
+        return Ok(());
+    };
     let store = open(&args.paths, &chain, context.cluster.name().as_str()).await?;
     let handlers = Handlers {
         items: Arc::new(StoreItems(Arc::clone(&store))),

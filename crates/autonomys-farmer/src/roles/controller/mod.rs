@@ -57,7 +57,7 @@ pub(super) struct Shared {
 /// Runs the role.
 pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: CancellationToken) -> Result<()> {
     let state_directory = state_directory(&args)?;
-    let mut context = RoleContext::start(
+    let started = RoleContext::start(
         nats,
         Role::Controller,
         state_directory.as_deref(),
@@ -65,6 +65,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
         cancel.clone(),
     )
     .await?;
+    let Some(mut context) = started else { return Ok(()) };
     let node = NodeClient::new(args.node_rpc_url.clone(), cancel.clone())?;
     let Some((chain, info)) = learn_chain(&node, &cancel).await? else {
         context.leave().await;

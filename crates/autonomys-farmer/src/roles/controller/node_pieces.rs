@@ -94,7 +94,7 @@ pub(super) async fn fetch_segment(
     let mut pieces = futures::stream::iter(first..first + NUM_PIECES_IN_SEGMENT as u64)
         .map(|index| node.piece(PieceIndex::from(index)))
         .buffered(PIECES_IN_FLIGHT);
-    let mut segment = Vec::with_capacity(NUM_PIECES_IN_SEGMENT as usize);
+    let mut segment = Vec::with_capacity(NUM_PIECES_IN_SEGMENT);
     while let Some(piece) = pieces.next().await {
         match piece? {
             Some(piece) => segment.push(piece),

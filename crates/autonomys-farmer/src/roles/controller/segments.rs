@@ -38,7 +38,11 @@ pub(super) async fn run(cluster: Cluster, shared: Shared, admission: Admission) 
     loop {
         let segment = tokio::select! {
             () = shared.cancel.cancelled() => return Ok(()),
-            segment = archived.next() => segment.context("the node's segment headers ended")??,
+            segment = archived.next() => match segment {
+                Some(Err(_)) | None if shared.cancel.is_cancelled() => return Ok(()),
+                Some(segment) => segment?,
+                None => anyhow::bail!("the node's segment headers ended"),
+            },
             Some(ended) = tasks.join_next() => {
                 ended.context("a loop of the controller crashed")?;
                 continue;

@@ -45,7 +45,7 @@ const FILES_PER_FARM: u64 = 16;
 /// Options of the plot-client.
 #[derive(Debug, Args)]
 pub(crate) struct PlotClientArgs {
-    /// Account that block and vote rewards go to, as in st...
+    /// Account that block and vote rewards go to, as in su... or st...
     #[arg(long, value_name = "ADDRESS")]
     reward_address: RewardAddress,
     /// Farm: directory and how much of its disk to use
@@ -96,10 +96,14 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: Cancellat
         .clone()
         .unwrap_or_else(|| args.farms[0].directory.clone());
     farms::raise_file_limit(args.farms.len() as u64 * FILES_PER_FARM);
-    let context =
+    let started =
         RoleContext::start(nats, Role::PlotClient, Some(&state_directory), 0, cancel.clone()).await?;
+    let Some(context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
-    let chain = Chain::wait(&settings, &cancel).await?;
+    let Some(chain) = Chain::wait(&settings, &cancel).await? else {
+        context.leave().await;
+        return Ok(());
+    };
     let Some(info) = wait_for_app_info(&context.cluster, &cancel).await else {
         context.leave().await;
         return Ok(());

@@ -95,9 +95,13 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotServerArgs, cancel: Cancellat
         let directory = directory.clone();
         Arc::new(tokio::task::spawn_blocking(move || Spool::open(&directory)).await??)
     };
-    let mut context = RoleContext::start(nats, Role::PlotServer, Some(&directory), 0, cancel.clone()).await?;
+    let started = RoleContext::start(nats, Role::PlotServer, Some(&directory), 0, cancel.clone()).await?;
+    let Some(mut context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
-    let chain = Chain::wait(&settings, &cancel).await?;
+    let Some(chain) = Chain::wait(&settings, &cancel).await? else {
+        context.leave().await;
+        return Ok(());
+    };
     let threads = args
         .record_encoding_concurrency
         .map_or_else(available_processors, usize::from);
@@ -179,7 +183,8 @@ async fn take_jobs(jobs: PlotJobs, shared: Arc<Shared>) {
         shared.busy.fetch_add(1, Ordering::Relaxed);
         shared.changed.notify_one();
         running.spawn(async move {
-            Job::new(taken, &shared).run().await;
+            // Large: it carries a whole sector's stages.
+            Box::pin(Job::new(taken, &shared).run()).await;
             shared.busy.fetch_sub(1, Ordering::Relaxed);
             shared.changed.notify_one();
             drop(place);

@@ -70,7 +70,7 @@ impl SpooledSector {
         ReadySector {
             server: shared.instance,
             addresses: shared.addresses.clone(),
-            session_key: Some(shared.session_key.clone()),
+            session_key: Some(shared.session_key),
             length: self.done.length,
             checksum: Blake3Hash::from(self.done.checksum),
             metadata: self.done.metadata.clone(),
