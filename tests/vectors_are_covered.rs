@@ -6,7 +6,9 @@ use std::path::Path;
 
 /// Collects Rust sources below `directory`.
 fn sources(directory: &Path, found: &mut String) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
     for entry in entries.flatten() {
         let path = entry.path();
         if path.is_dir() {
@@ -20,7 +22,10 @@ fn sources(directory: &Path, found: &mut String) {
 #[test]
 fn vectors_are_covered() {
     let mut code = String::new();
-    for entry in fs::read_dir(repository_root().join("crates")).expect("crates").flatten() {
+    for entry in fs::read_dir(repository_root().join("crates"))
+        .expect("crates")
+        .flatten()
+    {
         if entry.file_name() != "autonomys-test-support" {
             sources(&entry.path(), &mut code);
         }
@@ -37,7 +42,8 @@ fn vectors_are_covered() {
         } else {
             String::new()
         };
-        let opens_whole = code.contains(&format!("whole_file(\"{file}\")")) || code.contains(&format!("binary(\"{file}\")"));
+        let opens_whole = code.contains(&format!("whole_file(\"{file}\")"))
+            || code.contains(&format!("binary(\"{file}\")"));
         match file.as_str() {
             "README.md" => continue,
             // The reference string itself, when a set of vectors is complete.
