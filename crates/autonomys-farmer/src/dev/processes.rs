@@ -239,7 +239,14 @@ mod tests {
         let directory = tempfile::tempdir().expect("temporary directory");
         let starter = Starter::new().expect("thread");
         let script = "trap '' TERM; echo deaf; while :; do sleep 0.05; done";
-        let mut process = starter.start(plan(directory.path(), script)).expect("starts");
+        let plan = plan(directory.path(), script);
+        let log = plan.log.clone();
+        let mut process = starter.start(plan).expect("starts");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while last_line(&log) != "deaf" {
+            assert!(Instant::now() < deadline, "the child never started");
+            std::thread::sleep(EXIT_POLL);
+        }
         process.terminate();
         assert!(
             !process

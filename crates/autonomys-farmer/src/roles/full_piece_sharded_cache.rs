@@ -6,6 +6,7 @@
 use super::chain::Chain;
 use super::context::{DataPlaneArgs, RoleContext};
 use super::pieces::{PieceFetcher, Tier};
+use super::store_items::StoreItems;
 use crate::args::nats::NatsArgs;
 use crate::args::path::CachePath;
 use anyhow::{Context, Result};
@@ -14,22 +15,18 @@ use autonomys_cluster::Role;
 use autonomys_cluster::members::{RoleStatus, SegmentRange};
 use autonomys_cluster::segment_headers::SegmentHeaders;
 use autonomys_cluster::settings::Settings;
-use autonomys_transfer::{Handlers, Item, ItemKey, ItemKind, ItemSource};
+use autonomys_transfer::Handlers;
 use clap::Args;
-use futures::StreamExt;
-use futures::stream::BoxStream;
 use parity_scale_codec::Encode;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use subspace_core_primitives::pieces::{PIECE_SIZE, PieceIndex};
+use subspace_core_primitives::pieces::PIECE_SIZE;
 use subspace_core_primitives::segments::{SegmentHeader, SegmentIndex};
 use tokio_util::sync::CancellationToken;
 
 /// Pause before segments that could not be had are tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
-/// Pieces read from the disk side by side for one reader.
-const READS_IN_FLIGHT: usize = 4;
 
 /// Options of the full-piece cache.
 #[derive(Debug, Args)]
@@ -75,7 +72,10 @@ pub(crate) async fn run(
         Arc::new(tokio::task::spawn_blocking(move || ArchiveStore::open(&directory, options)).await??)
     };
     let handlers = Handlers {
-        items: Arc::new(ArchiveItems(Arc::clone(&store))),
+        items: {
+            let store = Arc::clone(&store);
+            Arc::new(StoreItems::new(move |index| store.get(index).hit()))
+        },
         ..Handlers::default()
     };
     context.serve(&args.data_plane, nats, handlers).await?;
@@ -205,34 +205,6 @@ fn ranges(segments: &[SegmentIndex]) -> Vec<SegmentRange> {
         }
     }
     ranges
-}
-
-/// The archive as the data plane sees it.
-struct ArchiveItems(Arc<ArchiveStore>);
-
-impl ItemSource for ArchiveItems {
-    fn get(&self, keys: Vec<ItemKey>) -> BoxStream<'static, (ItemKey, Option<Item>)> {
-        let store = Arc::clone(&self.0);
-        let reads: Vec<_> = keys
-            .into_iter()
-            .map(|key| {
-                let store = Arc::clone(&store);
-                async move {
-                    let read = move || {
-                        let index = PieceIndex::from(key.piece_index);
-                        (key.kind == ItemKind::Piece)
-                            .then(|| store.get(index).hit())
-                            .flatten()
-                    };
-                    let found = tokio::task::spawn_blocking(read).await.ok().flatten();
-                    (key, found.map(|item| Item::with_hash(item.bytes, item.hash)))
-                }
-            })
-            .collect();
-        futures::stream::iter(reads)
-            .buffer_unordered(READS_IN_FLIGHT)
-            .boxed()
-    }
 }
 
 #[cfg(test)]

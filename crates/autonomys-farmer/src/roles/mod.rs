@@ -10,6 +10,7 @@ mod plot_server;
 mod proof_server;
 mod sharded_cache;
 mod state_directory;
+mod store_items;
 
 use crate::args::nats::NatsArgs;
 use crate::shutdown;

@@ -6,6 +6,7 @@
 use super::chain::Chain;
 use super::context::{DataPlaneArgs, RoleContext};
 use super::pieces::{EPOCH, PieceFetcher, Tier};
+use super::store_items::StoreItems;
 use crate::args::nats::NatsArgs;
 use crate::args::path::CachePath;
 use anyhow::{Context, Result};
@@ -15,10 +16,8 @@ use autonomys_cluster::Role;
 use autonomys_cluster::members::{MembersView, RoleStatus};
 use autonomys_cluster::segment_headers::SegmentHeaders;
 use autonomys_cluster::settings::Settings;
-use autonomys_transfer::{Handlers, Item, ItemKey, ItemKind, ItemSource};
+use autonomys_transfer::Handlers;
 use clap::Args;
-use futures::StreamExt;
-use futures::stream::BoxStream;
 use std::sync::Arc;
 use std::time::Duration;
 use subspace_core_primitives::hashes::blake3_hash_list;
@@ -32,8 +31,6 @@ const FETCH_BATCH: usize = 64;
 const ROUND_INTERVAL: Duration = Duration::from_secs(10);
 /// Caches that come and go together are answered with one round.
 const MEMBERS_SETTLE: Duration = Duration::from_secs(1);
-/// Items read from the disk side by side for one reader.
-const READS_IN_FLIGHT: usize = 4;
 
 /// Options of the sharded cache.
 #[derive(Debug, Args)]
@@ -64,7 +61,12 @@ pub(crate) async fn run(nats: &NatsArgs, args: ShardedCacheArgs, cancel: Cancell
     };
     let store = open(&args.paths, &chain, context.cluster.name().as_str()).await?;
     let handlers = Handlers {
-        items: Arc::new(StoreItems(Arc::clone(&store))),
+        items: {
+            let store = Arc::clone(&store);
+            Arc::new(StoreItems::new(move |index| {
+                store.get(&CacheKey::piece(index)).hit()
+            }))
+        },
         ..Handlers::default()
     };
     context.update(|member| member.capacity = store.capacity());
@@ -238,33 +240,5 @@ impl Synchroniser {
                 }
             }
         });
-    }
-}
-
-/// The store as the data plane sees it.
-struct StoreItems(Arc<SlabStore>);
-
-impl ItemSource for StoreItems {
-    fn get(&self, keys: Vec<ItemKey>) -> BoxStream<'static, (ItemKey, Option<Item>)> {
-        let store = Arc::clone(&self.0);
-        let reads: Vec<_> = keys
-            .into_iter()
-            .map(|key| {
-                let store = Arc::clone(&store);
-                async move {
-                    let read = move || {
-                        let index = PieceIndex::from(key.piece_index);
-                        (key.kind == ItemKind::Piece)
-                            .then(|| store.get(&CacheKey::piece(index)).hit())
-                            .flatten()
-                    };
-                    let found = tokio::task::spawn_blocking(read).await.ok().flatten();
-                    (key, found.map(|item| Item::with_hash(item.bytes, item.hash)))
-                }
-            })
-            .collect();
-        futures::stream::iter(reads)
-            .buffer_unordered(READS_IN_FLIGHT)
-            .boxed()
     }
 }
