@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 use subspace_core_primitives::hashes::{Blake3Hash, blake3_hash};
 use support::cluster::RoleStart;
-use support::{DEFAULT_CLUSTER, DevChain, Process, TestCluster, free_port};
+use support::{DEFAULT_CLUSTER, DevChain, Process, TestCluster, Turn, free_port};
 
 /// Nothing is reached, so nothing takes long.
 const AT_ONCE: Duration = Duration::from_secs(10);
@@ -164,6 +164,7 @@ async fn nats_with_small_messages() {
 /// What depends on the chain: one cluster for all, because its node has to archive a segment first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_running_cluster() {
+    let _turn = Turn::wait().await;
     let chain = DevChain {
         // Large enough that 65 534 sectors fit no machine that runs tests.
         pieces_in_sector: 100,
