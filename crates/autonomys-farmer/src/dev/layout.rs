@@ -160,7 +160,6 @@ impl Layout {
             (
                 "plot-server",
                 strings([
-                    "--priority-cache",
                     "--listen-port",
                     &self.plot_server_port.to_string(),
                     &path("plot-server"),

@@ -153,3 +153,15 @@ pub(crate) fn compute_pool(name: &'static str, threads: usize) -> Result<Arc<ray
 pub(crate) fn available_processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
+
+/// Operators set these for GPUs; this release computes on CPUs, and says so instead of leaving them to wonder.
+pub(crate) fn say_that_gpus_are_not_used() {
+    for variable in ["CUDA_VISIBLE_DEVICES", "GPU_CONCURRENCY"] {
+        if let Some(value) = std::env::var_os(variable) {
+            tracing::warn!(
+                "{variable}={} has no effect: this release computes on the CPU",
+                value.to_string_lossy()
+            );
+        }
+    }
+}

@@ -78,6 +78,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ProofServerArgs, cancel: Cancella
             }
         })
         .await?;
+    super::chain::say_that_gpus_are_not_used();
     tracing::info!("ready to prove");
     loop {
         let made = *proofs.borrow_and_update();

@@ -135,7 +135,10 @@ async fn fetch(indexes: &[PieceIndex], shared: &Shared) -> Result<BTreeMap<Piece
             .copied()
             .filter(|index| !pieces.contains_key(index))
             .collect::<Vec<_>>();
-        let mut fetched = shared.fetcher.fetch(wanted, shared.tiers).await;
+        let mut fetched = shared
+            .fetcher
+            .fetch(wanted, shared.tiers(started.elapsed()))
+            .await;
         pieces.append(&mut fetched.pieces);
         let Some(first) = fetched.missing.first() else {
             return Ok(pieces);

@@ -12,7 +12,7 @@ use super::pieces::{PieceFetcher, Tier};
 use crate::args::kzg::KzgArgs;
 use crate::args::nats::NatsArgs;
 use anyhow::{Context, Result};
-use autonomys_cluster::members::{MembersView, RoleStatus};
+use autonomys_cluster::members::{MembersSnapshot, MembersView, RoleStatus};
 use autonomys_cluster::plot_jobs::{JobTimes, PlotJobs};
 use autonomys_cluster::settings::Settings;
 use autonomys_cluster::{InstanceId, Role, SessionKey};
@@ -39,6 +39,9 @@ const TAKE_WAIT: Duration = Duration::from_secs(2);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The spool is compared with the records this often: it finds acknowledgements that got lost.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Caches that are filling are waited for this long before a controller is asked for what they lack.
+const CACHES_FILL_WITHIN: Duration = Duration::from_secs(120);
 
 /// Times of the plot jobs' leases, the same in plot-servers and plot-clients. A dead plot-server's job is handed out again after the
 /// lease; renewals come three times as often as the shorter of the two.
@@ -77,7 +80,8 @@ pub(super) struct Shared {
     pool: Arc<rayon::ThreadPool>,
     concurrency: NonZeroUsize,
     fetcher: PieceFetcher,
-    tiers: &'static [Tier],
+    members: MembersView,
+    priority_cache: bool,
     spool: Arc<Spool>,
     /// One sector is encoded at a time.
     encoder: Semaphore,
@@ -86,6 +90,27 @@ pub(super) struct Shared {
     finished: AtomicU64,
     /// Rung when a status number changed.
     changed: Notify,
+}
+
+impl Shared {
+    /// Who is asked for pieces after `waited` for them. With `--priority-cache` caches that are still filling are waited for, so that
+    /// they and the plot-servers do not all ask the node for the same pieces.
+    fn tiers(&self, waited: Duration) -> &'static [Tier] {
+        let all = &[Tier::Owners, Tier::FullPieceCaches, Tier::Controllers];
+        if self.priority_cache && waited < CACHES_FILL_WITHIN && caches_are_filling(&self.members.current()) {
+            &all[..2]
+        } else {
+            all
+        }
+    }
+}
+
+fn caches_are_filling(snapshot: &MembersSnapshot) -> bool {
+    snapshot.members.values().any(|member| match &member.status {
+        RoleStatus::ShardedCache(status) => !status.ready,
+        RoleStatus::FullPieceShardedCache(status) => !status.ready,
+        _ => false,
+    })
 }
 
 /// Runs the role.
@@ -112,9 +137,6 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotServerArgs, cancel: Cancellat
         ..Handlers::default()
     };
     let address = context.serve(&args.data_plane, nats, handlers).await?;
-    // With the caches first, controllers see only what no cache holds. Without it the order is the same, but cold caches are not
-    // waited for: a controller is asked in the same round.
-    let tiers: &[Tier] = &[Tier::Owners, Tier::FullPieceCaches, Tier::Controllers];
     let shared = Arc::new(Shared {
         instance: context.instance(),
         addresses: vec![address.to_string()],
@@ -123,7 +145,8 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotServerArgs, cancel: Cancellat
         pool,
         concurrency: NonZeroUsize::new(threads).context("no thread to encode with")?,
         fetcher: PieceFetcher::new(context.pool.clone(), context.members()),
-        tiers,
+        members: context.members(),
+        priority_cache: args.priority_cache,
         spool: Arc::clone(&spool),
         encoder: Semaphore::new(1),
         cancel: cancel.clone(),
@@ -135,6 +158,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotServerArgs, cancel: Cancellat
     let mut tasks = JoinSet::new();
     tasks.spawn(take_jobs(jobs.clone(), Arc::clone(&shared)));
     tasks.spawn(reconcile(jobs, Arc::clone(&shared), context.members()));
+    super::chain::say_that_gpus_are_not_used();
     tracing::info!(records = threads, spooled = spool.len(), "ready to plot");
     let outcome = report(&context, &shared, &mut tasks).await;
     context.leave().await;
