@@ -292,7 +292,9 @@ impl Author {
         if !shared.acknowledgements.wait(index, ACKNOWLEDGEMENT_TIMEOUT).await {
             tracing::warn!(segment_index = %index, "not everybody acknowledged the segment in time");
         }
-        if let Ok(Some(finalized)) = shared.json_header(shared.finalized_number())
+        let reading = Arc::clone(shared);
+        let finalized = tokio::task::spawn_blocking(move || reading.json_header(reading.finalized_number())).await;
+        if let Ok(Ok(Some(finalized))) = finalized
             && finalized.number.0 > 0
         {
             let _ = shared.finalized_heads.send(finalized);

@@ -2,6 +2,9 @@
 //!
 //! All tests share one cache of archived segments, so the genesis segment is archived once.
 
+// Helpers of tests fail like tests.
+#![allow(clippy::unwrap_used)]
+
 mod conformance;
 mod farmer;
 mod farming;

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
-use subspace_core_primitives::hashes::Blake3Hash;
 use subspace_core_primitives::segments::{
     ArchivedBlockProgress, LastArchivedBlock, SegmentCommitment, SegmentHeader, SegmentIndex,
 };
@@ -275,7 +274,7 @@ pub(crate) fn chain(count: u64, commitment: u8) -> Vec<SegmentHeader> {
             prev_segment_header_hash: headers
                 .last()
                 .map(SegmentHeader::hash)
-                .unwrap_or(Blake3Hash::default()),
+                .unwrap_or_default(),
             last_archived_block: LastArchivedBlock {
                 number: index as u32,
                 archived_progress: ArchivedBlockProgress::Complete,
