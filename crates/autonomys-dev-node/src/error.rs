@@ -72,8 +72,8 @@ pub enum DevNodeError {
     /// The proof-of-time chain cannot go on.
     #[error("proof of time: {0}")]
     ProofOfTime(String),
-    /// A background computation ended without a result.
-    #[error("a background computation was aborted")]
+    /// The node was stopped while it started, or a background computation ended without a result.
+    #[error("the development node was stopped before it was ready")]
     Aborted,
 }
 

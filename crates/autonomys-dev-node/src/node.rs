@@ -122,7 +122,10 @@ impl DevNode {
             pace: Pace::Manual(steps),
             held: Vec::new(),
         };
-        clock.catch_up(last_slot).await?;
+        tokio::select! {
+            caught_up = clock.catch_up(last_slot) => caught_up?,
+            () = cancel.cancelled() => return Err(DevNodeError::Aborted),
+        }
         if pace == SlotPace::Timer {
             clock.pace = Pace::timer(slot_duration);
         }
@@ -157,7 +160,12 @@ impl DevNode {
 /// # Errors
 /// See [`DevNodeError`].
 pub async fn run(config: DevNodeConfig, cancel: CancellationToken) -> Result<(), DevNodeError> {
-    let node = DevNode::start(config, cancel).await?;
+    let node = match DevNode::start(config, cancel.clone()).await {
+        Ok(node) => node,
+        // Stopping a node that is still starting is no failure.
+        Err(DevNodeError::Aborted) if cancel.is_cancelled() => return Ok(()),
+        Err(error) => return Err(error),
+    };
     tracing::info!(
         rpc = %format!("ws://{}", node.rpc_address),
         genesis_hash = %node.genesis_hash,

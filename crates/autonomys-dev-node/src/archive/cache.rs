@@ -1,7 +1,7 @@
 //! Cache of archived segments, addressed by what they were made from.
 //!
 //! The genesis block of a development chain is a function of its seed text, so its first segment is the same every time;
-//! archiving it costs half a core-minute. A cached segment is named after the BLAKE3 hash of the KZG parameters' name and
+//! archiving it costs tens of core-seconds. A cached segment is named after the BLAKE3 hash of the KZG parameters' name and
 //! the raw segment. Every piece is checked against its hash before a cached segment is used.
 
 use super::segment_file::{self, SegmentFile};

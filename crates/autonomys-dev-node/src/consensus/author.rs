@@ -293,7 +293,8 @@ impl Author {
             tracing::warn!(segment_index = %index, "not everybody acknowledged the segment in time");
         }
         let reading = Arc::clone(shared);
-        let finalized = tokio::task::spawn_blocking(move || reading.json_header(reading.finalized_number())).await;
+        let finalized =
+            tokio::task::spawn_blocking(move || reading.json_header(reading.finalized_number())).await;
         if let Ok(Ok(Some(finalized))) = finalized
             && finalized.number.0 > 0
         {

@@ -426,3 +426,33 @@ async fn official_pieces() {
     assert!(raw.call(names::PIECE, json!([7])).await.unwrap().is_string());
     assert_eq!(raw.call(names::PIECE, json!([300])).await.unwrap(), Value::Null);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_come_by_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path(), 5);
+    config.slot_pace = autonomys_dev_node::SlotPace::Timer;
+    config.slot_duration = std::time::Duration::from_millis(20);
+    let (node, cancel) = start(config.clone()).await;
+    let mut raw = Raw::connect(&node).await;
+    let info = raw.call(names::GET_FARMER_APP_INFO, json!([])).await.unwrap();
+    assert_eq!(info["farmingTimeout"], json!({ "secs": 0, "nanos": 80_000_000 }));
+    let slots = raw.call(names::SLOT_INFO.subscribe, json!([])).await.unwrap();
+    let started = std::time::Instant::now();
+    let first = raw.item(names::SLOT_INFO.item, &slots).await["slotNumber"]
+        .as_u64()
+        .unwrap();
+    for slot in first + 1..first + 10 {
+        assert_eq!(
+            raw.item(names::SLOT_INFO.item, &slots).await["slotNumber"],
+            json!(slot)
+        );
+    }
+    assert!(started.elapsed() >= std::time::Duration::from_millis(100));
+    // After a restart slots go on behind the last one that was announced.
+    cancel.cancel();
+    node.stopped().await.unwrap();
+    let (node, _cancel) = start(config).await;
+    let mut slot = node.controls.slot();
+    assert!(*within(slot.wait_for(|slot| *slot > 0)).await.unwrap() > first + 9);
+}

@@ -271,10 +271,7 @@ pub(crate) fn chain(count: u64, commitment: u8) -> Vec<SegmentHeader> {
         headers.push(SegmentHeader::V0 {
             segment_index: SegmentIndex::new(index),
             segment_commitment: SegmentCommitment([commitment; 48]),
-            prev_segment_header_hash: headers
-                .last()
-                .map(SegmentHeader::hash)
-                .unwrap_or_default(),
+            prev_segment_header_hash: headers.last().map(SegmentHeader::hash).unwrap_or_default(),
             last_archived_block: LastArchivedBlock {
                 number: index as u32,
                 archived_progress: ArchivedBlockProgress::Complete,
