@@ -63,8 +63,7 @@ impl Dev {
         words.extend(arguments.iter().map(OsString::from));
         let variables = vec![
             ("AUTONOMYS_NATS_SERVER".to_string(), nats_server.into()),
-            // Archived segments are kept below it.
-            ("XDG_CACHE_HOME".to_string(), parent.join("cache").into()),
+            ("XDG_CACHE_HOME".to_string(), support::chain::cache_home().into()),
             (MARK.to_string(), directory.path().into()),
         ];
         let process = Process::start(directory.path(), "dev", words, variables);
@@ -187,7 +186,7 @@ impl Dev {
         let mut accounts = BTreeSet::new();
         for number in rewarded {
             let header = log.header(number).unwrap().unwrap();
-            let solution = BlockDigest::from_items(&header.digest)
+            let solution = BlockDigest::from_items(&header.digest_items)
                 .unwrap()
                 .pre_digest
                 .solution;
@@ -208,7 +207,15 @@ async fn farms_with_the_real_proof_of_space() {
     let _turn = Turn::wait().await;
     let dev = Dev::start(
         &nats_server(),
-        &["--rewards", "2", "--json", "--pieces-in-sector", "4", "--sectors", "2"],
+        &[
+            "--rewards",
+            "2",
+            "--json",
+            "--pieces-in-sector",
+            "4",
+            "--sectors",
+            "2",
+        ],
     );
     let summary = dev.summary();
     dev.wait_until_gone();
@@ -239,7 +246,7 @@ async fn farms_on_the_oldest_nats() {
             "--proof-of-space",
             "fast-test",
             "--slot-duration-ms",
-            "250",
+            "500",
         ],
     );
     let summary = dev.summary();

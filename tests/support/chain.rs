@@ -4,7 +4,7 @@ use autonomys_node_rpc::NodeClient;
 use autonomys_node_rpc::chain_types::RpcHeader;
 use parity_scale_codec::{Compact, Decode};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use subspace_core_primitives::SlotNumber;
 use subspace_core_primitives::solutions::Solution;
 
@@ -35,10 +35,14 @@ impl Default for DevChain {
     }
 }
 
+/// What `XDG_CACHE_HOME` is for processes of tests: archived segments are kept below it, for all tests and later runs.
+pub(crate) fn cache_home() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
+}
+
 impl DevChain {
     pub(super) fn arguments(&self, port: u16, base_path: &Path) -> Vec<OsString> {
-        // Archived segments are shared by all tests and later runs.
-        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dev-node-segments");
+        let cache = cache_home().join("autonomys-farmer").join("segments");
         let mut arguments: Vec<OsString> = vec![
             "dev-node".into(),
             "--base-path".into(),

@@ -10,12 +10,18 @@ use autonomys_farm::info::FarmInfo;
 use autonomys_farm::{Farm, FarmOptions, SpaceRequest};
 use autonomys_node_rpc::NodeClient;
 use futures::TryStreamExt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use subspace_core_primitives::PublicKey;
+use subspace_core_primitives::pieces::PieceOffset;
 use subspace_core_primitives::sectors::SectorIndex;
 use subspace_core_primitives::segments::HistorySize;
 use subspace_core_primitives::solutions::Solution;
+use subspace_erasure_coding::ErasureCoding;
+use subspace_farmer_components::plotting::sector_piece_indexes;
+use subspace_proof_of_space::{ProofOfSpaceKind, proof_of_space};
 
 /// Account that rewards go to in tests, as `--reward-address` takes it; nobody has its key.
 pub(crate) const REWARD_ACCOUNT: [u8; 32] = [0x5a; 32];
@@ -127,6 +133,48 @@ pub(crate) fn open_farm(directory: &Path, sectors: u16) -> Farm {
         pieces_in_sector: info.pieces_in_sector,
     })
     .unwrap()
+}
+
+/// Checks every sector of a farm that no process uses: there, whole, and made of the pieces that the chain has (the first, one in the
+/// middle and the last of each sector are read back).
+pub(crate) async fn verify_farm(
+    cluster: &TestCluster,
+    directory: &Path,
+    sectors: u16,
+    kind: ProofOfSpaceKind,
+) {
+    let info = cluster.node().farmer_app_info().await.unwrap().protocol_info;
+    let farm = Arc::new(open_farm(directory, sectors));
+    assert_eq!(farm.missing_sectors(), Vec::<SectorIndex>::new());
+    assert_eq!(farm.plotted_sectors().len(), usize::from(sectors));
+    for sector in farm.plotted_sectors() {
+        let index = sector.sector_index;
+        assert!(farm.sector_is_intact(index).unwrap(), "sector {index}");
+        let pieces = farm.pieces_in_sector();
+        let expected = sector_piece_indexes(&sector.sector_id, sector.history_size, pieces, &info);
+        for offset in [0, pieces / 2, pieces - 1] {
+            let reading = Arc::clone(&farm);
+            let piece = tokio::task::spawn_blocking(move || {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+                let space = proof_of_space(kind);
+                let offset = PieceOffset::from(offset);
+                reading
+                    .read_piece(index, offset, &*space, &erasure_coding(), Some(&pool))
+                    .unwrap()
+            });
+            let piece_index = expected[usize::from(offset)];
+            let original = cluster.node().piece(piece_index).await.unwrap().unwrap();
+            assert!(
+                piece.await.unwrap() == original,
+                "sector {index}, offset {offset}"
+            );
+        }
+    }
+}
+
+/// Erasure coding of records: up to 2^16 chunks.
+pub(crate) fn erasure_coding() -> ErasureCoding {
+    ErasureCoding::new(NonZeroUsize::new(16).unwrap()).unwrap()
 }
 
 /// Clock ticks that a process's threads of this name have computed so far (`proc(5)`, `stat`, fields 14 and 15).

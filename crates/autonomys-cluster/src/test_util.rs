@@ -72,7 +72,7 @@ impl NatsServer {
     /// # Panics
     /// As [`Self::start`].
     pub async fn start_with(config: NatsConfig) -> Self {
-        let binary = config.binary.clone().or_else(find_binary).unwrap_or_else(|| {
+        let binary = config.binary.clone().or_else(default_binary).unwrap_or_else(|| {
             panic!("no nats-server found: run scripts/install-tools, or name one in {BINARY_VARIABLE}")
         });
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary directory: {error}"));
@@ -102,6 +102,11 @@ impl NatsServer {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Id of its process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
     }
 
     /// `kill -9`; the store stays.
@@ -229,7 +234,8 @@ pub fn installed_binary(version: &str) -> Option<PathBuf> {
     )
 }
 
-fn find_binary() -> Option<PathBuf> {
+/// The binary that tests use unless they name one: what [`BINARY_VARIABLE`] says, else an installed one, else one of the search path.
+pub fn default_binary() -> Option<PathBuf> {
     if let Some(named) = env::var_os(BINARY_VARIABLE) {
         return Some(named.into());
     }

@@ -4,7 +4,7 @@ use super::layout::{Layout, NATS, NODE};
 use super::processes::Process;
 use super::watch::State;
 use crate::args::reward_address::to_ss58;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use autonomys_farm::info::FarmInfo;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -19,8 +19,8 @@ pub(super) struct Summary {
     rewarded_blocks: Vec<u32>,
     /// Account of the rewards.
     reward_address: String,
-    /// Public key of the farm.
-    public_key: String,
+    /// Public key of the farm; none when the cluster was stopped before the farm was made.
+    public_key: Option<String>,
     /// Process ids by role.
     processes: BTreeMap<&'static str, Vec<u32>>,
     segments: u64,
@@ -40,7 +40,7 @@ impl Summary {
         state: &State,
         elapsed: Duration,
     ) -> Result<Self> {
-        let info = FarmInfo::load(&layout.farm())?.context("the farm was not made yet")?;
+        let info = FarmInfo::load(&layout.farm())?;
         let mut ids = BTreeMap::<_, Vec<_>>::new();
         for process in processes {
             ids.entry(process.name()).or_default().push(process.id());
@@ -50,7 +50,7 @@ impl Summary {
             rewards: state.rewards,
             rewarded_blocks: state.rewarded_blocks.clone(),
             reward_address: to_ss58(&Layout::reward_account()),
-            public_key: info.public_key.to_string(),
+            public_key: info.map(|info| info.public_key.to_string()),
             processes: ids,
             segments: state.segments,
             cached_pieces: state.cached_pieces,
