@@ -149,7 +149,7 @@ pub(crate) fn compute_pool(name: &'static str, threads: usize) -> Result<Arc<ray
         .context("cannot start compute threads")
 }
 
-/// Processors that this process may use.
+/// How many processors this process may use: those of its topology, fewer when a container has only a share of their time.
 pub(crate) fn available_processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

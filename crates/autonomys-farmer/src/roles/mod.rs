@@ -4,6 +4,7 @@ mod chain;
 mod context;
 mod controller;
 mod full_piece_sharded_cache;
+mod machine;
 mod pieces;
 mod plot_client;
 mod plot_server;
@@ -36,6 +37,9 @@ pub(crate) enum RoleCommand {
 
 /// Runs a role until it is told to stop.
 pub(crate) fn run(nats: &NatsArgs, role: RoleCommand) -> Result<()> {
+    if let RoleCommand::ProofServer(_) | RoleCommand::PlotServer(_) | RoleCommand::PlotClient(_) = role {
+        machine::report();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
