@@ -1,8 +1,11 @@
-//! A real nats-server for tests: on a free port, with its own store, killed when it is dropped.
+//! A real nats-server for tests: on a free port, with its own store, killed when it is dropped, and by the kernel when the thread that
+//! started it ends, as it does when the whole test is killed.
 
 use crate::cluster::Cluster;
 use crate::connection::NatsOptions;
 use crate::ids::{ClusterName, InstanceId, Role};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
 use std::env;
 use std::ffi::OsStr;
 use std::io;
@@ -184,13 +187,20 @@ impl NatsServer {
         let file = path.join("nats-server.conf");
         std::fs::write(&file, text).map_err(|error| error.to_string())?;
         let log = std::fs::File::create(path.join("log")).map_err(|error| error.to_string())?;
-        let mut child = Command::new(&self.binary)
+        let mut command = Command::new(&self.binary);
+        command
             .arg("--config")
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
-            .kill_on_drop(true)
+            .kill_on_drop(true);
+        // SAFETY: between fork and exec the closure makes one system call (prctl) and allocates nothing, which is
+        // async-signal-safe.
+        unsafe {
+            command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?));
+        }
+        let mut child = command
             .spawn()
             .map_err(|error| format!("{}: {error}", self.binary.display()))?;
         let deadline = Instant::now() + START_TIMEOUT;
