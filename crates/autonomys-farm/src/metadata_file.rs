@@ -3,6 +3,7 @@
 use crate::allocation::{MAX_SECTORS, metadata_file_size};
 use crate::error::{FarmError, IoContext};
 use parity_scale_codec::{Decode, Encode};
+use parking_lot::Mutex;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ const HEADER_SIZE: usize = 3;
 pub struct MetadataFile {
     file: File,
     path: PathBuf,
+    /// Held while the header is read and raised: sectors are committed side by side, and it must never fall back.
+    header: Mutex<()>,
 }
 
 /// Header: version and how many records have ever been written, counted as highest sector index + 1.
@@ -44,7 +47,11 @@ impl MetadataFile {
             .truncate(false)
             .open(&path)
             .at("open", &path)?;
-        let this = Self { file, path };
+        let this = Self {
+            file,
+            path,
+            header: Mutex::new(()),
+        };
         let length = this.file.metadata().at("read", &this.path)?.len();
         if length < RESERVED_METADATA {
             if !create {
@@ -127,6 +134,7 @@ impl MetadataFile {
             .write_all_at(&metadata.encode(), Self::record_offset(sector_index))
             .at("write", &self.path)?;
         self.sync()?;
+        let _raising = self.header.lock();
         let header = self.header()?;
         if header.plotted_sector_count <= sector_index {
             self.write_header(MetadataHeader {

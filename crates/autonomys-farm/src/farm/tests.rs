@@ -262,3 +262,27 @@ fn an_empty_record_means_plotting_the_sector() {
     let farm = Farm::open(&options(directory.path(), 2)).expect("opened");
     assert_eq!(farm.missing_sectors(), [0, 1]);
 }
+
+/// Two sectors of one farm are often finished at the same moment: the header has to cover both.
+#[test]
+fn sectors_committed_side_by_side_all_stay() {
+    const THREADS: u16 = 8;
+    let directory = tempfile::tempdir().expect("temporary directory");
+    for round in 0..8 {
+        let path = directory.path().join(round.to_string());
+        std::fs::create_dir(&path).expect("made");
+        let file = MetadataFile::open(&path, THREADS, true).expect("made");
+        let together = std::sync::Barrier::new(usize::from(THREADS));
+        std::thread::scope(|scope| {
+            for sector_index in 0..THREADS {
+                let (file, together) = (&file, &together);
+                scope.spawn(move || {
+                    let (_, metadata) = sector(sector_index, 1);
+                    together.wait();
+                    file.commit(sector_index, &metadata).expect("committed");
+                });
+            }
+        });
+        assert_eq!(file.header().expect("readable").plotted_sector_count, THREADS);
+    }
+}
