@@ -115,7 +115,10 @@ impl PlotJobs {
     /// [`StoreError`]; rejecting again is safe.
     pub async fn reject(&self, id: &JobId, server: InstanceId, reason: &str) -> Result<bool, StoreError> {
         self.change(id, |record| match &record.state {
-            JobState::Ready(ready) if ready.server == server => Some(record.failed(reason)),
+            JobState::Ready(ready) if ready.server == server => Some(JobRecord {
+                rejected: Some(server),
+                ..record.failed(reason)
+            }),
             _ => None,
         })
         .await

@@ -151,13 +151,15 @@ pub struct JobRecord {
     pub attempts: u16,
     /// Why the last attempt ended, if one did.
     pub last_failure: Option<String>,
+    /// The server whose finished sector was rejected last: it must not offer that one again.
+    pub rejected: Option<InstanceId>,
     /// Random number of the last change, so that a writer recognises his own.
     pub(super) nonce: u64,
 }
 
 impl Message for JobRecord {
     const NAME: &'static str = "plot job record";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
     const MAX_SIZE: usize = MAX_METADATA + 16 * 1024;
 }
 
@@ -169,6 +171,7 @@ impl JobRecord {
             state: JobState::Wanted,
             attempts: 0,
             last_failure: None,
+            rejected: None,
             nonce: rand::random(),
         }
     }

@@ -31,9 +31,9 @@ pub enum JobLost {
 pub enum SpoolVerdict {
     /// It is offered: keep it until the record is gone.
     Offered,
-    /// Nobody wants it any more: delete it.
+    /// Nobody wants it any more, or the client has rejected it: delete it.
     Gone,
-    /// Somebody else holds the job: delete it.
+    /// Somebody else holds the job: delete it. When the holder is this server itself, the job in hand decides: leave it alone.
     Superseded {
         /// Who.
         holder: InstanceId,
@@ -164,6 +164,7 @@ impl PlotJobs {
                 JobState::Taken { server, .. } if *server == us && self.holds(&key) => {
                     return Ok(SpoolVerdict::Superseded { holder: us });
                 }
+                _ if entry.value.rejected == Some(us) => return Ok(SpoolVerdict::Gone),
                 _ => {}
             }
             let record = entry.value.with_state(JobState::Ready(ready.clone()));
@@ -212,6 +213,11 @@ impl TakenJob {
         &self.record.job
     }
 
+    /// Whether the client has rejected the sector that this server has finished before.
+    pub fn was_rejected_here(&self) -> bool {
+        self.record.rejected == Some(self.jobs.cluster.instance())
+    }
+
     /// Which attempt this is, from 1.
     pub fn attempt(&self) -> u16 {
         self.record.attempts
@@ -246,8 +252,9 @@ impl TakenJob {
     /// [`JobLost::Lost`]: delete the sector. [`JobLost::Store`]: try again, or leave it to
     /// [`PlotJobs::offer_spooled`] after a restart.
     pub async fn ready(&mut self, ready: ReadySector) -> Result<(), JobLost> {
-        self.write(self.record.clone().with_state(JobState::Ready(ready)))
-            .await?;
+        let mut record = self.record.clone().with_state(JobState::Ready(ready));
+        record.rejected = None;
+        self.write(record).await?;
         self.let_go();
         acknowledge(&self.message, AckKind::Ack).await;
         Ok(())

@@ -7,9 +7,16 @@ use async_nats::jetstream::stream::{Config, Stream};
 use async_nats::jetstream::{self, ErrorCode};
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::RwLock;
-use tracing::{info, warn};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+/// Opening is tried for this long; the process then ends with the reason, and whoever supervises it tries again.
+const OPEN_WITHIN: Duration = Duration::from_secs(30);
+/// Pause between tries.
+const OPEN_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why durable state could not be read or written.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
@@ -58,7 +65,17 @@ pub(crate) struct Object {
 impl Object {
     pub(crate) async fn open(cluster: &Cluster, mut config: Config) -> Result<Self, StoreError> {
         config.num_replicas = cluster.replicas();
-        let stream = ensure(cluster.jetstream(), &config).await?;
+        let deadline = Instant::now() + OPEN_WITHIN;
+        let stream = loop {
+            match ensure(cluster.jetstream(), &config).await {
+                // Servers that have just started, or lost one of them, choose a leader first.
+                Err(error @ StoreError::Unavailable { .. }) if Instant::now() < deadline => {
+                    debug!(%error, "trying again");
+                    tokio::time::sleep(OPEN_PAUSE).await;
+                }
+                settled => break settled?,
+            }
+        };
         Ok(Self {
             cluster: cluster.clone(),
             config: Arc::new(config),
