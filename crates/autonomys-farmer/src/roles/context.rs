@@ -2,7 +2,7 @@
 
 use super::state_directory::StateDirectory;
 use crate::args::nats::NatsArgs;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use autonomys_cluster::members::{Member, MembersView, Membership};
 use autonomys_cluster::{Cluster, InstanceId, NatsOptions, Role};
 use autonomys_transfer::{Handlers, Peer, Pool, PoolOptions, Server, SessionKey};
@@ -147,13 +147,23 @@ impl RoleContext {
     }
 
     /// Says goodbye and closes the data plane; the last thing a role does.
-    pub(crate) async fn leave(self) {
+    ///
+    /// # Errors
+    /// When the role had to stop because another process runs under its id.
+    pub(crate) async fn leave(self) -> Result<()> {
+        let conflict = *self.membership.conflict().borrow();
+        let instance = self.instance();
         self.membership.leave().await;
         self.data_plane.cancel();
         if let Some(server) = self.server {
             server.shutdown().await;
         }
         tracing::info!("left");
+        ensure!(
+            !conflict,
+            "another process runs as {instance}, with a copy of this one's directory; give each its own directory"
+        );
+        Ok(())
     }
 }
 
@@ -169,9 +179,7 @@ async fn stop_on_conflict(
         () = cancel.cancelled() => false,
     };
     if found {
-        tracing::error!(
-            "another process runs as {instance}, with a copy of this one's directory: stopping; give each its own directory"
-        );
+        tracing::warn!("stopping: another process runs as {instance}");
         cancel.cancel();
     }
 }

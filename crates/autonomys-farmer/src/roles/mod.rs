@@ -15,7 +15,7 @@ mod store_items;
 
 use crate::args::nats::NatsArgs;
 use crate::shutdown;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Subcommand;
 
 /// One role and its options.
@@ -40,12 +40,7 @@ pub(crate) fn run(nats: &NatsArgs, role: RoleCommand) -> Result<()> {
     if let RoleCommand::ProofServer(_) | RoleCommand::PlotServer(_) | RoleCommand::PlotClient(_) = role {
         machine::report();
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the asynchronous runtime")?;
-    runtime.block_on(async {
-        let cancel = shutdown::token_on_signal()?;
+    shutdown::run_until_stopped(|cancel| async move {
         match role {
             RoleCommand::Controller(args) => controller::run(nats, args, cancel).await,
             RoleCommand::ShardedCache(args) => sharded_cache::run(nats, args, cancel).await,
@@ -54,7 +49,8 @@ pub(crate) fn run(nats: &NatsArgs, role: RoleCommand) -> Result<()> {
             }
             RoleCommand::ProofServer(args) => proof_server::run(nats, args, cancel).await,
             RoleCommand::PlotServer(args) => plot_server::run(nats, args, cancel).await,
-            RoleCommand::PlotClient(args) => plot_client::run(nats, args, cancel).await,
+            // Large: it carries every loop's start.
+            RoleCommand::PlotClient(args) => Box::pin(plot_client::run(nats, args, cancel)).await,
         }
     })
 }

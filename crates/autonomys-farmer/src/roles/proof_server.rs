@@ -50,8 +50,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ProofServerArgs, cancel: Cancella
     let Some(context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {
-        context.leave().await;
-        return Ok(());
+        return context.leave().await;
     };
     let pool = compute_pool(
         "prove",
@@ -94,8 +93,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ProofServerArgs, cancel: Cancella
         }
     }
     service.drain().await;
-    context.leave().await;
-    Ok(())
+    context.leave().await
 }
 
 impl Prover {

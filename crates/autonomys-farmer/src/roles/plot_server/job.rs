@@ -14,6 +14,7 @@ use subspace_core_primitives::sectors::SectorId;
 use subspace_farmer_components::plotting::{
     EncodedSector, SectorToEncode, encode_sector, sector_piece_indexes,
 };
+use tokio_util::sync::CancellationToken;
 
 /// First and longest pause before missing pieces are asked for again.
 const FETCH_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -35,41 +36,83 @@ impl<'a> Job<'a> {
 
     /// Works on the job while keeping it alive; whatever happens, the record says so afterwards.
     pub(super) async fn run(mut self) {
-        let interval = super::JOB_TIMES.keep_alive_interval();
-        let mut alive = tokio::time::interval(interval);
-        alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let abandoned = Arc::new(AtomicBool::new(false));
         let shared = Arc::clone(self.shared);
-        let work = plot(self.job.clone(), Arc::clone(&shared), Arc::clone(&abandoned));
-        tokio::pin!(work);
-        let outcome = loop {
-            tokio::select! {
-                outcome = &mut work => break Some(outcome),
-                () = shared.cancel.cancelled() => break None,
-                _ = alive.tick() => match self.taken.keep_alive().await {
-                    Ok(()) => {}
-                    Err(JobLost::Lost(_)) => {
-                        abandoned.store(true, Ordering::Relaxed);
-                        tracing::warn!(job = %self.job.id, "the job was given to somebody else");
-                        return;
-                    }
-                    // Without NATS the work goes on; the lease decides who has it in the end.
-                    Err(error) => tracing::debug!(%error, "a job could not be kept alive"),
-                },
+        let key = SectorKey {
+            public_key: *self.job.id.public_key,
+            sector_index: self.job.id.sector_index,
+            history_size: self.job.id.history_size.get(),
+        };
+        // Finished before a restart, and handed out again before it was offered.
+        let finished = shared.spool.get(&key).filter(|_| !self.taken.was_rejected_here());
+        let job = self.job.clone();
+        let work = async {
+            match finished {
+                Some(sector) => Ok(sector),
+                None => plot(job, key, Arc::clone(&shared), Arc::clone(&abandoned)).await,
             }
         };
-        match outcome {
-            None => {
-                abandoned.store(true, Ordering::Relaxed);
+        let (worked, lost) = (CancellationToken::new(), CancellationToken::new());
+        let work = async {
+            let end = tokio::select! {
+                outcome = work => End::Worked(outcome),
+                () = shared.cancel.cancelled() => End::Stopped,
+                () = lost.cancelled() => End::Lost,
+            };
+            worked.cancel();
+            end
+        };
+        // Side by side: without NATS a renewal takes long, and the work goes on meanwhile. A renewal that has begun is always awaited,
+        // because its revision is what the next change names.
+        let (end, ()) = tokio::join!(work, keep_alive(&mut self.taken, &worked, &lost));
+        match end {
+            End::Stopped => {
                 // The encoder looks at the flag between records.
+                abandoned.store(true, Ordering::Relaxed);
                 settle("handing a job back", self.taken.release().await);
             }
-            Some(Err(error)) => settle("failing a job", self.taken.fail(&format!("{error:#}")).await),
-            Some(Ok(sector)) => {
+            End::Lost => {
+                abandoned.store(true, Ordering::Relaxed);
+                tracing::warn!(job = %self.job.id, "the job was given to somebody else");
+            }
+            End::Worked(Err(error)) => {
+                settle("failing a job", self.taken.fail(&format!("{error:#}")).await);
+            }
+            End::Worked(Ok(sector)) => {
                 shared.finished.fetch_add(1, Ordering::Relaxed);
                 // If this does not get through, the spool is compared with the records soon.
                 settle("offering a sector", self.taken.ready(sector.ready(&shared)).await);
             }
+        }
+    }
+}
+
+/// How the work on a job ended.
+enum End {
+    Worked(Result<SpooledSector>),
+    /// The process was told to stop.
+    Stopped,
+    /// The job is somebody else's by now.
+    Lost,
+}
+
+/// Renews the lease until the work has ended, or the job is lost.
+async fn keep_alive(taken: &mut TakenJob, worked: &CancellationToken, lost: &CancellationToken) {
+    let mut alive = tokio::time::interval(super::JOB_TIMES.keep_alive_interval());
+    alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = worked.cancelled() => return,
+            _ = alive.tick() => {}
+        }
+        match taken.keep_alive().await {
+            Ok(()) => {}
+            Err(JobLost::Lost(_)) => {
+                lost.cancel();
+                return;
+            }
+            // Without NATS the work goes on; the lease decides who has it in the end.
+            Err(error) => tracing::debug!(%error, "a job could not be kept alive"),
         }
     }
 }
@@ -80,7 +123,12 @@ fn settle(what: &str, outcome: Result<(), JobLost>) {
     }
 }
 
-async fn plot(job: PlotJob, shared: Arc<Shared>, abandoned: Arc<AtomicBool>) -> Result<SpooledSector> {
+async fn plot(
+    job: PlotJob,
+    key: SectorKey,
+    shared: Arc<Shared>,
+    abandoned: Arc<AtomicBool>,
+) -> Result<SpooledSector> {
     let started = Instant::now();
     let public_key_hash = job.id.public_key.hash();
     let sector_id = SectorId::new(&public_key_hash, job.id.sector_index, job.id.history_size);
@@ -106,11 +154,6 @@ async fn plot(job: PlotJob, shared: Arc<Shared>, abandoned: Arc<AtomicBool>) -> 
     drop(permit);
     let encoded_in = encode_started.elapsed();
 
-    let key = SectorKey {
-        public_key: *job.id.public_key,
-        sector_index: job.id.sector_index,
-        history_size: job.id.history_size.get(),
-    };
     let spool = Arc::clone(&shared.spool);
     let spooled = tokio::task::spawn_blocking(move || spool.store(key, &encoded)).await??;
     tracing::info!(

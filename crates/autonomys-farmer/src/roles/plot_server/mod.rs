@@ -13,7 +13,7 @@ use crate::args::kzg::KzgArgs;
 use crate::args::nats::NatsArgs;
 use anyhow::{Context, Result};
 use autonomys_cluster::members::{MembersSnapshot, MembersView, RoleStatus};
-use autonomys_cluster::plot_jobs::{JobTimes, PlotJobs};
+use autonomys_cluster::plot_jobs::{JobTimes, PlotJobs, SpoolVerdict, TakenJob};
 use autonomys_cluster::settings::Settings;
 use autonomys_cluster::{InstanceId, Role, SessionKey};
 use autonomys_transfer::Handlers;
@@ -33,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 const PIPELINE_DEPTH: usize = 2;
 /// Finished sectors that may wait for their farms before no further job is taken.
 const MAX_SPOOLED: usize = 16;
+/// A full disk is looked at again after this.
+const FULL_DISK_PAUSE: Duration = Duration::from_secs(10);
 /// How long one question for a job lasts.
 const TAKE_WAIT: Duration = Duration::from_secs(2);
 /// Pause after NATS or the disk refused.
@@ -124,8 +126,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotServerArgs, cancel: Cancellat
     let Some(mut context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {
-        context.leave().await;
-        return Ok(());
+        return context.leave().await;
     };
     let threads = args
         .record_encoding_concurrency
@@ -161,12 +162,12 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotServerArgs, cancel: Cancellat
     super::chain::say_that_gpus_are_not_used();
     tracing::info!(records = threads, spooled = spool.len(), "ready to plot");
     let outcome = report(&context, &shared, &mut tasks).await;
-    context.leave().await;
-    outcome
+    outcome.and(context.leave().await)
 }
 
 /// Keeps the member record up to date until told to stop, then waits for the loops.
 async fn report(context: &RoleContext, shared: &Shared, tasks: &mut JoinSet<()>) -> Result<()> {
+    let mut spool_changes = shared.spool.changes();
     loop {
         context.update(|member| {
             if let RoleStatus::PlotServer(status) = &mut member.status {
@@ -179,7 +180,8 @@ async fn report(context: &RoleContext, shared: &Shared, tasks: &mut JoinSet<()>)
         tokio::select! {
             () = shared.cancel.cancelled() => break,
             () = shared.changed.notified() => {}
-            () = shared.spool.changed() => {}
+            // The sender lives as long as the spool.
+            _ = spool_changes.changed() => {}
             Some(ended) = tasks.join_next() => ended.context("a loop of the plot-server crashed")?,
         }
     }
@@ -198,7 +200,11 @@ async fn take_jobs(jobs: PlotJobs, shared: Arc<Shared>) {
             () = shared.cancel.cancelled() => break,
             place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
         };
-        while running.try_join_next().is_some() {}
+        while let Some(ended) = running.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a plot job crashed; it is handed out again after its lease");
+            }
+        }
         let taken = tokio::select! {
             () = shared.cancel.cancelled() => break,
             taken = next_job(&jobs, &shared) => taken,
@@ -218,14 +224,9 @@ async fn take_jobs(jobs: PlotJobs, shared: Arc<Shared>) {
     while running.join_next().await.is_some() {}
 }
 
-async fn next_job(jobs: &PlotJobs, shared: &Shared) -> autonomys_cluster::plot_jobs::TakenJob {
+async fn next_job(jobs: &PlotJobs, shared: &Shared) -> TakenJob {
     loop {
-        while shared.spool.len() >= MAX_SPOOLED {
-            tracing::info!(
-                "{MAX_SPOOLED} finished sectors wait for their farms: no job is taken until one is fetched"
-            );
-            shared.spool.changed().await;
-        }
+        wait_for_room(shared).await;
         match jobs.take(TAKE_WAIT).await {
             Ok(Some(taken)) => return taken,
             Ok(None) => {}
@@ -237,21 +238,55 @@ async fn next_job(jobs: &PlotJobs, shared: &Shared) -> autonomys_cluster::plot_j
     }
 }
 
+/// Waits until a finished sector may be added to the spool.
+async fn wait_for_room(shared: &Shared) {
+    let mut changes = shared.spool.changes();
+    if shared.spool.len() >= MAX_SPOOLED {
+        tracing::info!(
+            "{MAX_SPOOLED} finished sectors wait for their farms: no job is taken until one is fetched"
+        );
+        while shared.spool.len() >= MAX_SPOOLED {
+            // The sender lives as long as the spool.
+            let _ = changes.changed().await;
+        }
+    }
+    let mut said = false;
+    loop {
+        let spool = Arc::clone(&shared.spool);
+        let room = tokio::task::spawn_blocking(move || spool.has_room(PIPELINE_DEPTH as u64));
+        if room.await.unwrap_or(true) {
+            return;
+        }
+        if !std::mem::replace(&mut said, true) {
+            tracing::warn!(
+                "the disk of the directory for finished sectors is full: no job is taken until there is room for \
+                 {PIPELINE_DEPTH} sectors"
+            );
+        }
+        tokio::time::sleep(FULL_DISK_PAUSE).await;
+    }
+}
+
 /// Offers spooled sectors after a start, and deletes those that nobody wants any more.
 async fn reconcile(jobs: PlotJobs, shared: Arc<Shared>, members: MembersView) {
     loop {
         for sector in shared.spool.sectors() {
+            if shared.cancel.is_cancelled() {
+                return;
+            }
             let snapshot = members.current();
             match jobs
                 .offer_spooled(&sector.job_id(), sector.ready(&shared), &snapshot)
                 .await
             {
-                Ok(autonomys_cluster::plot_jobs::SpoolVerdict::Offered) => {}
+                Ok(SpoolVerdict::Offered) => {}
+                // Finished a moment ago and about to be offered by the job itself.
+                Ok(SpoolVerdict::Superseded { holder }) if holder == shared.instance => {}
                 Ok(verdict) => {
                     tracing::info!(sector = %sector.key(), ?verdict, "a spooled sector is not wanted any more");
                     let spool = Arc::clone(&shared.spool);
-                    let key = sector.key();
-                    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || spool.remove(&key)).await {
+                    let discard = move || spool.discard(&sector);
+                    if let Ok(Err(error)) = tokio::task::spawn_blocking(discard).await {
                         tracing::warn!("{error:#}");
                     }
                 }

@@ -11,6 +11,7 @@ use autonomys_transfer::error::ErrorCode;
 use autonomys_transfer::{OpenSector, Refusal, SectorKey, SectorSource};
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use nix::sys::statvfs::statvfs;
 use parity_scale_codec::{Decode, Encode};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use subspace_core_primitives::checksum::Blake3Checksummed;
 use subspace_core_primitives::hashes::Blake3Hash;
 use subspace_core_primitives::segments::HistorySize;
@@ -84,6 +86,8 @@ pub(super) struct Spool {
     directory: PathBuf,
     sectors: Mutex<HashMap<SectorKey, SpooledSector>>,
     changes: watch::Sender<()>,
+    /// Bytes of the largest sector so far: as much is kept free before the next job is taken.
+    largest: AtomicU64,
     _lock: File,
 }
 
@@ -98,6 +102,7 @@ impl Spool {
             directory: sectors_directory,
             sectors: Mutex::default(),
             changes: watch::Sender::new(()),
+            largest: AtomicU64::new(0),
             _lock: lock,
         };
         spool.scan()?;
@@ -170,6 +175,7 @@ impl Spool {
             checksum: *blake3::hash(&encoded.sector).as_bytes(),
             metadata: SectorMetadataChecksummed::encode(&encoded.metadata),
         };
+        self.largest.fetch_max(done.length, Ordering::Relaxed);
         let path = self.path(&key, "sector");
         let write = |path: &Path, bytes: &[u8]| -> Result<()> {
             let failed = || format!("cannot write {}; free space on its disk", path.display());
@@ -202,6 +208,30 @@ impl Spool {
         Ok(())
     }
 
+    /// Deletes exactly this sector; one that was made anew under the same key stays.
+    pub(super) fn discard(&self, sector: &SpooledSector) -> Result<()> {
+        let same = self
+            .sectors
+            .lock()
+            .get(&sector.key())
+            .is_some_and(|now| Arc::ptr_eq(&now.done, &sector.done));
+        if same { self.remove(&sector.key()) } else { Ok(()) }
+    }
+
+    /// The finished sector of this key, if there is one.
+    pub(super) fn get(&self, key: &SectorKey) -> Option<SpooledSector> {
+        self.sectors.lock().get(key).cloned()
+    }
+
+    /// Whether `sectors` more sectors as large as those so far fit on the disk. Blocking.
+    pub(super) fn has_room(&self, sectors: u64) -> bool {
+        let needed = self.largest.load(Ordering::Relaxed) * sectors;
+        // A disk that cannot be asked says so when it is written.
+        statvfs(&self.directory).map_or(true, |disk| {
+            disk.blocks_available() * disk.fragment_size() >= needed
+        })
+    }
+
     pub(super) fn len(&self) -> usize {
         self.sectors.lock().len()
     }
@@ -210,11 +240,9 @@ impl Spool {
         self.sectors.lock().values().cloned().collect()
     }
 
-    /// Waits for the next sector that is stored or removed.
-    pub(super) async fn changed(&self) {
-        let mut changes = self.changes.subscribe();
-        // The sender lives as long as the spool.
-        let _ = changes.changed().await;
+    /// Tells of every sector that is stored or removed from now on.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     fn open_sector(&self, key: &SectorKey) -> Result<SpoolFile, Refusal> {

@@ -83,3 +83,19 @@ fn what_was_never_finished_is_deleted() {
     assert_eq!(Spool::open(directory.path()).expect("opens").len(), 0);
     assert!(!sector.exists());
 }
+
+#[test]
+fn only_the_sector_that_was_looked_at_is_discarded() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let spool = Spool::open(directory.path()).expect("opens");
+    assert!(spool.has_room(1), "no sector was seen yet");
+    let old = spool.store(KEY, &encoded()).expect("stored");
+    let changes = spool.changes();
+    let new = spool.store(KEY, &encoded()).expect("stored again");
+    assert!(changes.has_changed().expect("open"));
+    spool.discard(&old).expect("left alone");
+    assert!(spool.get(&KEY).is_some() && spool.open_sector(&KEY).is_ok());
+    spool.discard(&new).expect("removed");
+    assert!(spool.get(&KEY).is_none() && !spool.path(&KEY, "sector").exists());
+    assert!(!spool.has_room(u64::MAX / 100_000), "no disk is that large");
+}
