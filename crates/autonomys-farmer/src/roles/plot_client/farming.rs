@@ -1,27 +1,28 @@
 //! Farming: every slot all farms are audited, winners proved and submitted, the nearest first.
 
 use super::Shared;
+use super::auditing::{self, Auditor, Winner};
 use super::proving::Prover;
 use super::submitting::{Submission, Submitter};
 use anyhow::{Context, Result};
-use autonomys_cluster::Cluster;
+use autonomys_cluster::journal::SolutionOutcome;
 use autonomys_cluster::messages::SlotAnnouncement;
-use autonomys_farm::{Farm, WinningSector};
+use autonomys_cluster::{Cluster, ControllerId};
 use futures::StreamExt;
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use subspace_core_primitives::SlotNumber;
 use subspace_core_primitives::hashes::Blake3Hash;
 use subspace_core_primitives::rpc::SlotInfo;
-use subspace_core_primitives::solutions::SolutionRange;
-use subspace_farmer_components::auditing::AuditChallenge;
-use subspace_farmer_components::proving::ProvableCandidate;
+use subspace_core_primitives::solutions::Solution;
 use tokio::task::JoinSet;
 
 /// Slots remembered so that each is farmed once, whoever announces it how often.
 const REMEMBERED_SLOTS: usize = 64;
+/// Controllers that announced one slot and are remembered; operators have a handful.
+const MAX_ANNOUNCERS: usize = 16;
 /// Slots farmed at once: the farming time of 4 s holds four of them.
 const SLOTS_AT_ONCE: usize = 4;
 
@@ -34,13 +35,13 @@ pub(super) async fn run(
     farming_timeout: Duration,
 ) -> Result<()> {
     let mut slots = cluster.subscribe::<SlotAnnouncement>().await?;
-    let mut seen: VecDeque<(SlotNumber, Blake3Hash)> = VecDeque::with_capacity(REMEMBERED_SLOTS);
+    let mut seen: VecDeque<Seen> = VecDeque::with_capacity(REMEMBERED_SLOTS);
     let mut running = JoinSet::new();
     let farmer = Arc::new(Farmer {
         shared: Arc::clone(&shared),
         prover,
         submitter,
-        auditing: AtomicBool::new(false),
+        auditors: Auditor::for_farms(&shared)?,
     });
     loop {
         let announcement = tokio::select! {
@@ -56,13 +57,20 @@ pub(super) async fn run(
             announcement.slot_info.slot_number,
             announcement.slot_info.global_challenge,
         );
-        if seen.contains(&key) {
+        if let Some(slot) = seen.iter().find(|slot| slot.key == key) {
+            slot.announced_by(announcement.controller);
             continue;
         }
         if seen.len() == REMEMBERED_SLOTS {
             seen.pop_front();
         }
-        seen.push_back(key);
+        let slot = Seen {
+            key,
+            announcers: Arc::default(),
+        };
+        slot.announced_by(announcement.controller);
+        let announcers = Arc::clone(&slot.announcers);
+        seen.push_back(slot);
         if running.len() >= SLOTS_AT_ONCE {
             tracing::warn!(
                 slot = key.0,
@@ -71,50 +79,46 @@ pub(super) async fn run(
             continue;
         }
         let farmer = Arc::clone(&farmer);
-        running.spawn(async move { farmer.farm(announcement, deadline).await });
+        let slot_info = announcement.slot_info;
+        running.spawn(async move { farmer.farm(slot_info, &announcers, deadline).await });
     }
     // Proofs in the making are worth nothing after the slot, so nobody waits for them.
     running.shutdown().await;
     Ok(())
 }
 
+/// A slot that was announced, and by whom: the first gets the solutions, the next only what the first has certainly not received.
+struct Seen {
+    key: (SlotNumber, Blake3Hash),
+    announcers: Announcers,
+}
+
+type Announcers = Arc<Mutex<Vec<ControllerId>>>;
+
+impl Seen {
+    fn announced_by(&self, controller: ControllerId) {
+        let mut announcers = self.announcers.lock();
+        if announcers.len() < MAX_ANNOUNCERS && !announcers.contains(&controller) {
+            announcers.push(controller);
+        }
+    }
+}
+
 struct Farmer {
     shared: Arc<Shared>,
     prover: Prover,
     submitter: Arc<Submitter>,
-    /// An audit is running; the disks serve one at a time.
-    auditing: AtomicBool,
-}
-
-/// A chunk that wins, and where it is.
-struct Winner {
-    farm: Arc<Farm>,
-    sector: Arc<WinningSector>,
-    candidate: ProvableCandidate,
+    auditors: Vec<Auditor>,
 }
 
 impl Farmer {
-    async fn farm(&self, announcement: SlotAnnouncement, deadline: Instant) {
-        let slot_info = announcement.slot_info;
+    async fn farm(&self, slot_info: SlotInfo, announcers: &Announcers, deadline: Instant) {
         let slot = slot_info.slot_number;
-        if self.auditing.swap(true, Ordering::AcqRel) {
-            tracing::warn!(
-                slot,
-                "slot skipped: the audit of an earlier slot still runs, the disks are too slow"
-            );
-            return;
-        }
         let started = Instant::now();
-        let winners = self.audit(slot_info).await;
-        self.auditing.store(false, Ordering::Release);
+        // The other half is for proofs.
+        let within = deadline.saturating_duration_since(started) / 2;
+        let winners = auditing::audit(&self.auditors, slot_info, within).await;
         self.shared.counters.count(&self.shared.counters.audited_slots);
-        let winners = match winners {
-            Ok(winners) => winners,
-            Err(error) => {
-                tracing::error!(slot, "the audit failed: {error:#}");
-                return;
-            }
-        };
         tracing::debug!(
             slot,
             winners = winners.len(),
@@ -129,15 +133,20 @@ impl Farmer {
                 );
                 return;
             }
-            if !self.solve(&announcement, &winner, deadline).await {
+            if !self.solve(slot, announcers, &winner, deadline).await {
                 return;
             }
         }
     }
 
     /// Proves and submits one winner; `false` when there is no point in going on with this slot.
-    async fn solve(&self, announcement: &SlotAnnouncement, winner: &Winner, deadline: Instant) -> bool {
-        let slot = announcement.slot_info.slot_number;
+    async fn solve(
+        &self,
+        slot: SlotNumber,
+        announcers: &Announcers,
+        winner: &Winner,
+        deadline: Instant,
+    ) -> bool {
         let sector_index = winner.sector.sector_index();
         let started = Instant::now();
         let solution = self
@@ -167,13 +176,8 @@ impl Farmer {
             );
             return false;
         }
-        let submission = Submission {
-            slot,
-            solution,
-            controller: announcement.controller,
-        };
-        match self.submitter.submit(submission).await {
-            Ok(true) => {
+        match self.submit(slot, solution, announcers, deadline).await {
+            Ok(SolutionOutcome::Accepted) => {
                 tracing::info!(
                     slot,
                     sector = sector_index,
@@ -184,7 +188,15 @@ impl Farmer {
                 true
             }
             // The official farmer stops for the slot as well: the node has closed it.
-            Ok(false) => false,
+            Ok(outcome) => {
+                tracing::debug!(
+                    slot,
+                    sector = sector_index,
+                    ?outcome,
+                    "no further solution for this slot"
+                );
+                false
+            }
             Err(error) => {
                 tracing::warn!(
                     slot,
@@ -196,46 +208,32 @@ impl Farmer {
         }
     }
 
-    /// Winning chunks of all farms, the nearest sector first.
-    async fn audit(&self, slot_info: SlotInfo) -> Result<Vec<Winner>> {
-        let challenge = AuditChallenge {
-            global_challenge: slot_info.global_challenge,
-            solution_range: slot_info.voting_solution_range,
-        };
-        let shared = Arc::clone(&self.shared);
-        let mut winners = tokio::task::spawn_blocking(move || {
-            let mut sectors: Vec<(SolutionRange, Arc<Farm>, WinningSector)> = Vec::new();
-            for farm in &shared.farms {
-                let audit = farm.audit(&challenge, Some(&shared.pool));
-                for error in &audit.errors {
-                    tracing::error!(directory = %farm.directory().display(), "{error}");
-                }
-                for result in &audit.results {
-                    match farm.provable(result) {
-                        Ok(Some(sector)) => {
-                            sectors.push((sector.candidates[0].solution_distance, Arc::clone(farm), sector))
-                        }
-                        Ok(None) => {}
-                        Err(error) => tracing::error!(directory = %farm.directory().display(), "{error}"),
-                    }
-                }
+    /// Gives the solution to the first controller that announced the slot; to the next one only when it was certainly not received.
+    async fn submit(
+        &self,
+        slot: SlotNumber,
+        solution: Solution,
+        announcers: &Announcers,
+        deadline: Instant,
+    ) -> Result<SolutionOutcome> {
+        for turn in 0.. {
+            let Some(controller) = announcers.lock().get(turn).copied() else {
+                break;
+            };
+            let submission = Submission {
+                slot,
+                solution,
+                controller,
+            };
+            let outcome = self.submitter.submit(submission).await?;
+            if outcome != SolutionOutcome::NotReceived {
+                return Ok(outcome);
             }
-            sectors.sort_by_key(|(distance, ..)| *distance);
-            sectors
-        })
-        .await
-        .context("the audit crashed")?;
-        Ok(winners
-            .drain(..)
-            .flat_map(|(_, farm, sector)| {
-                let sector = Arc::new(sector);
-                let candidates = sector.candidates.clone();
-                candidates.into_iter().map(move |candidate| Winner {
-                    farm: Arc::clone(&farm),
-                    sector: Arc::clone(&sector),
-                    candidate,
-                })
-            })
-            .collect())
+            tracing::warn!(slot, %controller, "a controller did not receive a solution");
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        anyhow::bail!("no controller that announced the slot received it");
     }
 }

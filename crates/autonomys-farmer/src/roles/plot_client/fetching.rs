@@ -2,10 +2,11 @@
 
 use super::plotting::is_plotted;
 use crate::roles::context::peer;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use autonomys_cluster::members::MembersView;
 use autonomys_cluster::plot_jobs::{JobRecord, JobState, PlotJobs, ReadySector};
 use autonomys_farm::{Farm, FarmError, SectorWriter};
+use autonomys_transfer::error::ErrorCode;
 use autonomys_transfer::{Peer, Pool, SectorKey, SessionKey, TransferError};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -31,6 +32,8 @@ pub(super) struct Fetch {
     pub(super) jobs: PlotJobs,
     pub(super) members: MembersView,
     pub(super) pool: Pool,
+    /// After this attempt the plot-server is given up if it is the one that fails.
+    pub(super) last_attempt: bool,
 }
 
 /// Pulls, verifies and commits the sector, then finishes the job. After a success the job is gone; after a failure it is as it was, or
@@ -54,7 +57,12 @@ pub(super) async fn fetch_sector(fetch: &Fetch) -> Result<()> {
                 fetch.jobs.reject(&id, ready.server, &reason).await?;
                 bail!("{reason}; it will be plotted again");
             }
-            Err(PullError::Other(error)) => return Err(error),
+            Err(PullError::Peer(error)) if fetch.last_attempt => {
+                let reason = format!("{error:#}");
+                fetch.jobs.reject(&id, ready.server, &reason).await?;
+                bail!("{reason}; given up, it will be plotted again");
+            }
+            Err(PullError::Peer(error) | PullError::Own(error)) => return Err(error),
         }
         tracing::info!(
             sector = id.sector_index,
@@ -75,13 +83,27 @@ pub(super) async fn fetch_sector(fetch: &Fetch) -> Result<()> {
 enum PullError {
     /// The sector is not what it should be: another one has to be made.
     Bad(String),
-    /// Something on the way; the same sector can be had later.
-    Other(anyhow::Error),
+    /// The plot-server or the way to it; the same sector can be had later.
+    Peer(anyhow::Error),
+    /// Something here, such as the farm's disk; another sector would meet the same.
+    Own(anyhow::Error),
 }
 
 impl From<anyhow::Error> for PullError {
     fn from(error: anyhow::Error) -> Self {
-        Self::Other(error)
+        Self::Own(error)
+    }
+}
+
+impl From<TransferError> for PullError {
+    fn from(error: TransferError) -> Self {
+        match error {
+            // It says ready and does not have it: a disk was lost, and waiting brings nothing back.
+            TransferError::Refused(refusal) if refusal.code == ErrorCode::NotFound => {
+                Self::Bad(format!("the plot-server has lost the finished sector: {refusal}"))
+            }
+            error => Self::Peer(error.into()),
+        }
     }
 }
 
@@ -108,14 +130,12 @@ async fn pull(fetch: &Fetch, ready: &ReadySector, key: SectorKey) -> Result<(), 
             (returned, reached, Ok(())) => {
                 (writer, offset) = (returned, reached);
             }
-            (returned, reached, Err(error)) => {
+            (returned, reached, Err(PullError::Peer(error))) => {
                 cuts += 1;
                 if cuts > RESUMPTIONS {
-                    return Err(error
-                        .context(format!(
-                            "cut off {cuts} times, the last time after {reached} bytes"
-                        ))
-                        .into());
+                    return Err(PullError::Peer(error.context(format!(
+                        "cut off {cuts} times, the last time after {reached} bytes"
+                    ))));
                 }
                 tracing::debug!(
                     sector = key.sector_index,
@@ -125,6 +145,7 @@ async fn pull(fetch: &Fetch, ready: &ReadySector, key: SectorKey) -> Result<(), 
                 (writer, offset) = (returned, reached);
                 tokio::time::sleep(RESUME_PAUSE).await;
             }
+            (_, _, Err(error)) => return Err(error),
         }
     }
     match blocking(move || writer.commit(metadata)).await? {
@@ -132,7 +153,7 @@ async fn pull(fetch: &Fetch, ready: &ReadySector, key: SectorKey) -> Result<(), 
         Err(error @ (FarmError::SectorChecksum { .. } | FarmError::SectorMetadata { .. })) => {
             Err(PullError::Bad(error.to_string()))
         }
-        Err(error) => Err(PullError::Other(error.into())),
+        Err(error) => Err(PullError::Own(error.into())),
     }
 }
 
@@ -143,15 +164,15 @@ async fn pull_from(
     key: SectorKey,
     mut offset: u64,
     mut writer: SectorWriter,
-) -> (SectorWriter, u64, Result<()>) {
+) -> (SectorWriter, u64, Result<(), PullError>) {
     let Some(peer) = find_peer(fetch, ready) else {
         return (
             writer,
             offset,
-            Err(anyhow::anyhow!(
+            Err(PullError::Peer(anyhow::anyhow!(
                 "the plot-server {} is not there at the moment",
                 ready.server
-            )),
+            ))),
         );
     };
     let deadline = Instant::now() + DEADLINE;
@@ -165,31 +186,24 @@ async fn pull_from(
         Err(error) => return (writer, offset, Err(error.into())),
     };
     while let Some(chunk) = chunks.next().await {
-        let written = match chunk.map_err(anyhow::Error::from).and_then(|chunk| {
-            ensure!(
-                chunk.offset == offset,
-                "bytes {} came instead of {offset}",
-                chunk.offset
-            );
-            Ok(chunk.data)
-        }) {
-            Ok(data) => {
-                let size = data.len() as u64;
-                let (returned, outcome) = write(writer, offset, data).await;
-                writer = returned;
-                outcome.map(|()| offset += size)
-            }
-            Err(error) => Err(error),
+        let data = match chunk {
+            // The pool has checked that it is the next part of what was asked for.
+            Ok(chunk) => chunk.data,
+            Err(error) => return (writer, offset, Err(error.into())),
         };
-        if let Err(error) = written {
-            return (writer, offset, Err(error));
+        let size = data.len() as u64;
+        let (returned, outcome) = write(writer, offset, data).await;
+        writer = returned;
+        if let Err(error) = outcome {
+            return (writer, offset, Err(error.into()));
         }
+        offset += size;
     }
     let outcome = if offset < ready.length {
-        Err(TransferError::BadRequest {
-            reason: "the plot-server ended the sector too soon",
-        }
-        .into())
+        Err(PullError::Peer(anyhow::anyhow!(
+            "the plot-server ended the sector after {offset} of {} bytes",
+            ready.length
+        )))
     } else {
         Ok(())
     };

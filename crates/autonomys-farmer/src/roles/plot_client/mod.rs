@@ -1,12 +1,14 @@
 //! plot-client: farms disks.
 //!
 //! Each of its loops is a module: [`plotting`] keeps jobs queued and takes finished sectors ([`fetching`]); [`farming`] audits every
-//! slot and sends winners through [`proving`] and [`submitting`]; [`signing`] signs rewards. [`farms`] opens the directories.
+//! slot ([`auditing`]) and sends winners through [`proving`] and [`submitting`]; [`signing`] signs rewards. [`farms`] opens the directories.
 //! Slots, solutions and signatures have a NATS connection of their own.
 
+mod auditing;
 mod farming;
 mod farms;
 mod fetching;
+mod known;
 mod plotting;
 mod proving;
 mod signing;
@@ -31,7 +33,7 @@ use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use subspace_core_primitives::rpc::FarmerAppInfo;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -39,6 +41,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Pause before a controller is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// A plot-client without a controller says so this often.
+const REMIND_INTERVAL: Duration = Duration::from_secs(10);
 /// Files that a plot-client opens for each farm, with room for what is open only at times.
 const FILES_PER_FARM: u64 = 16;
 
@@ -101,12 +105,10 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: Cancellat
     let Some(context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {
-        context.leave().await;
-        return Ok(());
+        return context.leave().await;
     };
     let Some(info) = wait_for_app_info(&context.cluster, &cancel).await else {
-        context.leave().await;
-        return Ok(());
+        return context.leave().await;
     };
     let farms = farms::open(
         &args.farms,
@@ -157,16 +159,24 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: Cancellat
     };
     tasks.spawn(plotter.run());
     let outcome = report(&context, &shared, tasks).await;
-    context.leave().await;
-    outcome
+    outcome.and(context.leave().await)
 }
 
 /// Asks controllers until one answers; `None` when told to stop meanwhile.
 async fn wait_for_app_info(cluster: &Cluster, cancel: &CancellationToken) -> Option<FarmerAppInfo> {
+    let mut said_at: Option<Instant> = None;
     loop {
-        match cluster.queue_request(&FarmerAppInfoRequest).await {
+        let asked = tokio::select! {
+            asked = cluster.queue_request(&FarmerAppInfoRequest) => asked,
+            () = cancel.cancelled() => return None,
+        };
+        match asked {
             Ok(reply) => return Some(reply.info),
-            Err(error) => tracing::debug!(%error, "no farmer app info yet"),
+            Err(error) if said_at.is_none_or(|at| at.elapsed() >= REMIND_INTERVAL) => {
+                said_at = Some(Instant::now());
+                tracing::info!(%error, "waiting for a controller with a node");
+            }
+            Err(_) => {}
         }
         tokio::select! {
             () = cancel.cancelled() => return None,

@@ -1,19 +1,20 @@
 //! Keeps plot jobs queued for missing and expiring sectors, and takes finished ones.
 
+use super::Shared;
 use super::fetching::{Fetch, fetch_sector};
-use super::{RETRY_PAUSE, Shared};
+use super::known::Known;
 use anyhow::{Context, Result};
 use autonomys_cluster::Cluster;
 use autonomys_cluster::members::MembersView;
 use autonomys_cluster::messages::FarmerAppInfoRequest;
-use autonomys_cluster::plot_jobs::{JobEvent, JobId, JobRecord, JobState, PlotJob, PlotJobs, WantOutcome};
+use autonomys_cluster::plot_jobs::{JobId, PlotJob, PlotJobs, Sweeper, WantOutcome};
 use autonomys_cluster::segment_headers::SegmentHeaders;
+use autonomys_cluster::store::StoreError;
 use autonomys_farm::{Farm, SectorState};
 use autonomys_transfer::Pool;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use subspace_core_primitives::PublicKey;
 use subspace_core_primitives::rpc::FarmerProtocolInfo;
 use subspace_core_primitives::sectors::SectorIndex;
@@ -41,16 +42,6 @@ pub(super) struct Plotter {
     pub(super) shared: Arc<Shared>,
 }
 
-/// What is known of the farms' jobs.
-#[derive(Default)]
-struct Known {
-    records: BTreeMap<JobId, JobRecord>,
-    /// All records that existed before have been told; until then nothing new is queued.
-    synced: bool,
-    /// Sectors being pulled.
-    fetching: BTreeSet<JobId>,
-}
-
 impl Plotter {
     pub(super) async fn run(self) -> Result<()> {
         let keys: Vec<PublicKey> = self.shared.farms.iter().map(|farm| farm.public_key()).collect();
@@ -67,32 +58,23 @@ impl Plotter {
             tokio::select! {
                 () = self.shared.cancel.cancelled() => break,
                 event = watch.next() => {
-                    known.apply(event.context("the plot jobs are not told any more")?);
-                    self.start_fetches(&mut known, &mut fetches, &places).await;
+                    known.apply(event.context("the plot jobs are not told any more")?, Instant::now());
+                    self.start_fetches(&mut known, &mut fetches, &places);
                 }
                 header = headers.recv() => {
                     commitments.push(header.context("the cluster's segment headers ended")?.segment_commitment());
                 }
                 Some(fetched) = fetches.join_next() => {
                     let (id, taken) = fetched.context("pulling a sector crashed")?;
-                    known.fetching.remove(&id);
-                    if taken {
-                        known.records.remove(&id);
-                    }
+                    known.fetch_ended(&id, taken, Instant::now());
+                    self.start_fetches(&mut known, &mut fetches, &places);
                     self.shared.counters.changed.notify_one();
                 }
-                _ = round.tick() => {
-                    match sweeper.sweep(&self.members.current()).await {
-                        Ok(report) => {
-                            for (id, reason) in &report.parked {
-                                tracing::warn!(job = %id, reason, "a plot job is parked: nobody could plot it");
-                            }
-                        }
-                        Err(error) => tracing::debug!(%error, "the plot jobs cannot be swept at the moment"),
-                    }
-                    self.start_fetches(&mut known, &mut fetches, &places).await;
-                    if known.synced && let Err(error) = self.queue(&mut known, &commitments).await {
-                        tracing::debug!("no jobs can be queued at the moment: {error:#}");
+                _ = round.tick() => tokio::select! {
+                    // Without NATS a round waits for it; half a round does no harm.
+                    () = self.shared.cancel.cancelled() => break,
+                    () = self.round(&mut sweeper, &mut known, &commitments) => {
+                        self.start_fetches(&mut known, &mut fetches, &places);
                     }
                 }
             }
@@ -103,12 +85,38 @@ impl Plotter {
         Ok(())
     }
 
+    /// Looks for lost jobs, for jobs that are out of date, and for sectors without one.
+    async fn round(&self, sweeper: &mut Sweeper, known: &mut Known, commitments: &[SegmentCommitment]) {
+        if let Err(error) = sweeper.sweep(&self.members.current()).await {
+            tracing::debug!(%error, "the plot jobs cannot be swept at the moment");
+        }
+        if !known.synced {
+            return;
+        }
+        if let Err(error) = self.renew(known, commitments.len() as u64).await {
+            tracing::debug!(%error, "no jobs can be renewed at the moment");
+        }
+        if let Err(error) = self.queue(known, commitments).await {
+            tracing::debug!("no jobs can be queued at the moment: {error:#}");
+        }
+    }
+
+    /// Withdraws jobs that are out of date, so that they are queued anew, and gives parked ones a fresh start.
+    async fn renew(&self, known: &mut Known, segments: u64) -> Result<(), StoreError> {
+        for id in known.out_of_date(segments) {
+            if self.jobs.cancel(&id).await? {
+                tracing::info!(job = %id, "plot job withdrawn: the history has grown since it was queued");
+                known.forget(&id);
+            }
+        }
+        for id in known.rested(Instant::now()) {
+            self.jobs.retry_parked(&id).await?;
+        }
+        Ok(())
+    }
+
     fn count(&self, known: &Known) {
-        let parked = known
-            .records
-            .values()
-            .filter(|record| matches!(record.state, JobState::Parked { .. }))
-            .count();
+        let parked = known.parked_count();
         let counters = &self.shared.counters;
         let jobs = counters.jobs.swap(known.records.len() as u32, Ordering::Relaxed);
         let before = counters.parked_jobs.swap(parked as u32, Ordering::Relaxed);
@@ -121,14 +129,8 @@ impl Plotter {
     async fn queue(&self, known: &mut Known, commitments: &[SegmentCommitment]) -> Result<()> {
         let mut info = None;
         for farm in &self.shared.farms {
-            let mine = |id: &&JobId| id.public_key == farm.public_key();
-            let open: BTreeSet<SectorIndex> = known
-                .records
-                .keys()
-                .filter(mine)
-                .map(|id| id.sector_index)
-                .collect();
-            let room = JOBS_PER_FARM.saturating_sub(open.len());
+            let (open, active) = known.open(farm.public_key(), Instant::now());
+            let room = JOBS_PER_FARM.saturating_sub(active);
             if room == 0 {
                 continue;
             }
@@ -141,19 +143,11 @@ impl Plotter {
             let due = sectors_to_plot(farm, &protocol_info, commitments);
             for sector_index in due.into_iter().filter(|index| !open.contains(index)).take(room) {
                 let job = self.job(farm, sector_index, protocol_info);
-                match self.jobs.want(job.clone()).await? {
-                    WantOutcome::Created => {
-                        tracing::info!(sector = sector_index, history_size = %job.id.history_size, "plot job queued");
-                        // The watch tells it again; until then it must not be queued twice.
-                        known
-                            .records
-                            .entry(job.id)
-                            .or_insert_with(|| JobRecord::wanted(job));
-                    }
-                    WantOutcome::Existing(record) => {
-                        known.records.insert(record.job.id, *record);
-                    }
+                let id = job.id;
+                if self.jobs.want(job).await? == WantOutcome::Created {
+                    tracing::info!(sector = sector_index, history_size = %id.history_size, "plot job queued");
                 }
+                known.queued(id, Instant::now());
             }
         }
         Ok(())
@@ -177,21 +171,13 @@ impl Plotter {
     }
 
     /// Starts pulling finished sectors as places are free, and drops jobs whose sector is on disk already.
-    async fn start_fetches(
+    fn start_fetches(
         &self,
         known: &mut Known,
         fetches: &mut JoinSet<(JobId, bool)>,
         places: &Arc<Semaphore>,
     ) {
-        let ready: Vec<_> = known
-            .records
-            .values()
-            .filter(|record| {
-                matches!(record.state, JobState::Ready(_)) && !known.fetching.contains(&record.job.id)
-            })
-            .cloned()
-            .collect();
-        for record in ready {
+        for record in known.to_fetch(Instant::now()) {
             let id = record.job.id;
             let Some(farm) = self
                 .shared
@@ -204,8 +190,9 @@ impl Plotter {
             let Ok(place) = Arc::clone(places).try_acquire_owned() else {
                 return;
             };
-            known.fetching.insert(id);
+            let last_attempt = known.fetch_started(id);
             let fetch = Fetch {
+                last_attempt,
                 farm: Arc::clone(farm),
                 record,
                 jobs: self.jobs.clone(),
@@ -220,27 +207,12 @@ impl Plotter {
                             sector = id.sector_index,
                             "a sector could not be taken, trying again: {error:#}"
                         );
-                        tokio::time::sleep(RETRY_PAUSE).await;
                         false
                     }
                 };
                 drop(place);
                 (id, taken)
             });
-        }
-    }
-}
-
-impl Known {
-    fn apply(&mut self, event: JobEvent) {
-        match event {
-            JobEvent::Changed(record) => {
-                self.records.insert(record.job.id, *record);
-            }
-            JobEvent::Gone(id) => {
-                self.records.remove(&id);
-            }
-            JobEvent::Synced => self.synced = true,
         }
     }
 }

@@ -14,11 +14,14 @@ use subspace_core_primitives::{PublicKey, SlotNumber};
 /// A signature is given only to a controller that was given a solution of the farm within this time.
 const SIGNING_WINDOW: Duration = Duration::from_secs(60);
 
+/// The next winner waits for the journal at most this long.
+const SETTLE_WITHIN: Duration = Duration::from_secs(1);
+
 /// A solution on its way.
 pub(super) struct Submission {
     pub(super) slot: SlotNumber,
     pub(super) solution: Solution,
-    /// Whose announcement of the slot came first.
+    /// Who gets it: one that has announced the slot.
     pub(super) controller: ControllerId,
 }
 
@@ -26,7 +29,7 @@ pub(super) struct Submission {
 pub(super) struct Submitter {
     cluster: Cluster,
     journal: SolutionJournal,
-    /// When a controller was last given a solution of a farm; as many entries as farms times controllers.
+    /// When a controller was last given a solution of a farm; forgotten after [`SIGNING_WINDOW`].
     given: Mutex<HashMap<(PublicKey, ControllerId), Instant>>,
 }
 
@@ -39,8 +42,8 @@ impl Submitter {
         }
     }
 
-    /// Records, sends, and records what came of it; `true` when the node took the solution.
-    pub(super) async fn submit(&self, submission: Submission) -> Result<bool> {
+    /// Records, sends, and records what came of it. Only after [`SolutionOutcome::NotReceived`] another controller may be tried.
+    pub(super) async fn submit(&self, submission: Submission) -> Result<SolutionOutcome> {
         let Submission {
             slot,
             solution,
@@ -54,9 +57,11 @@ impl Submitter {
         };
         let permit = self.journal.record(&key, controller).await?;
         // Before it is sent: the node may ask for a signature before the reply is here.
-        self.given
-            .lock()
-            .insert((solution.public_key, controller), Instant::now());
+        {
+            let mut given = self.given.lock();
+            given.retain(|_, given| given.elapsed() <= SIGNING_WINDOW);
+            given.insert((solution.public_key, controller), Instant::now());
+        }
         let request = SubmitSolution {
             response: SolutionResponse {
                 slot_number: slot,
@@ -71,12 +76,16 @@ impl Submitter {
                 SolutionOutcome::Unknown
             }
         };
-        let accepted = outcome == SolutionOutcome::Accepted;
         if let SolutionOutcome::Refused { code, message } = &outcome {
             tracing::warn!(slot, code, message, "the node refused a solution");
         }
-        permit.settle(outcome).await?;
-        Ok(accepted)
+        // What the node did is not undone by a journal that cannot be reached: without this the record stays as final as unknown.
+        match tokio::time::timeout(SETTLE_WITHIN, permit.settle(outcome.clone())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(slot, %error, "the fate of a solution could not be recorded"),
+            Err(_) => tracing::warn!(slot, "the fate of a solution could not be recorded in time"),
+        }
+        Ok(outcome)
     }
 
     /// Whether the controller was given a solution of the farm a moment ago.
