@@ -12,7 +12,9 @@ pub(crate) struct NatsArgs {
         value_name = "URL",
         required = true,
         value_delimiter = ',',
-        env = "AUTONOMYS_NATS_SERVERS"
+        env = "AUTONOMYS_NATS_SERVERS",
+        // They may hold passwords, and help goes to logs and screens.
+        hide_env_values = true
     )]
     pub(crate) servers: Vec<String>,
     /// Name of the cluster; several clusters may share one NATS

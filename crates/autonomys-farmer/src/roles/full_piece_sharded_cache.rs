@@ -17,8 +17,10 @@ use autonomys_cluster::segment_headers::SegmentHeaders;
 use autonomys_cluster::settings::Settings;
 use autonomys_transfer::Handlers;
 use clap::Args;
+use nix::sys::statvfs::statvfs;
 use parity_scale_codec::Encode;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use subspace_core_primitives::pieces::PIECE_SIZE;
@@ -60,8 +62,7 @@ pub(crate) async fn run(
     let Some(mut context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {
-        context.leave().await;
-        return Ok(());
+        return context.leave().await;
     };
     let options = ArchiveOptions {
         identity: *chain.genesis_hash,
@@ -84,22 +85,26 @@ pub(crate) async fn run(
     let follower = Follower {
         fetcher: PieceFetcher::new(context.pool.clone(), context.members()),
         store,
+        directory,
         room: args.path.size,
+        full: false,
         missing: BTreeMap::new(),
     };
     let outcome = tokio::select! {
         outcome = follower.run(&context, headers) => outcome,
         () = cancel.cancelled() => Ok(()),
     };
-    context.leave().await;
-    outcome
+    outcome.and(context.leave().await)
 }
 
 struct Follower {
     fetcher: PieceFetcher,
     store: Arc<ArchiveStore>,
-    /// Most bytes that segments may take.
+    directory: PathBuf,
+    /// Most bytes that segments may take; without it what the file system has, up to the reserve.
     room: Option<u64>,
+    /// There was no room for a segment the last time.
+    full: bool,
     /// Headers of segments that are not here yet; a few hundred bytes each.
     missing: BTreeMap<SegmentIndex, SegmentHeader>,
 }
@@ -130,6 +135,18 @@ impl Follower {
                 self.note(header);
             }
             for header in self.missing.values().copied().collect::<Vec<_>>() {
+                let full = !self.has_room();
+                let had_room = !std::mem::replace(&mut self.full, full);
+                if self.full {
+                    if had_room {
+                        tracing::warn!(
+                            segment = %header.segment_index(),
+                            "no room for a segment: free disk space, give the cache a larger size=, or start another one"
+                        );
+                        self.report(context);
+                    }
+                    break;
+                }
                 if self.fetch(&header).await? {
                     self.missing.remove(&header.segment_index());
                     self.report(context);
@@ -147,10 +164,6 @@ impl Follower {
     /// Fetches and stores one segment; `false` when it cannot be had now.
     async fn fetch(&self, header: &SegmentHeader) -> Result<bool> {
         let segment_index = header.segment_index();
-        if !self.has_room() {
-            tracing::warn!(segment = %segment_index, "no room for a segment: give the cache a larger size=, or start another one");
-            return Ok(false);
-        }
         let tiers = [Tier::FullPieceCaches, Tier::Owners, Tier::Controllers];
         let fetched = self
             .fetcher
@@ -164,25 +177,35 @@ impl Follower {
         }
         let pieces: Vec<_> = fetched.pieces.into_values().collect();
         let (store, encoded) = (Arc::clone(&self.store), header.encode());
-        tokio::task::spawn_blocking(move || {
+        let stored = tokio::task::spawn_blocking(move || {
             store.put_segment(segment_index, &pieces)?;
             store.put_segment_header(segment_index, &encoded)
         })
         .await?
-        .context("the archive cannot store a segment")?;
-        tracing::info!(segment = %segment_index, "segment stored");
-        Ok(true)
+        .inspect(|()| tracing::info!(segment = %segment_index, "segment stored"))
+        // What is here is served on meanwhile.
+        .inspect_err(|error| tracing::error!(segment = %segment_index, "a segment cannot be stored, trying again: {error}"))
+        .is_ok();
+        Ok(stored)
     }
 
     fn has_room(&self) -> bool {
-        self.room.is_none_or(|room| {
-            (self.store.segments().len() as u64 + 1) * self.store.segment_file_size() <= room
-        })
+        let segment = self.store.segment_file_size();
+        match self.room {
+            Some(room) => (self.store.segments().len() as u64 + 1) * segment <= room,
+            // A file system that cannot be asked says so when it is written.
+            None => statvfs(&self.directory).map_or(true, |disk| {
+                let (total, free) = (disk.blocks(), disk.blocks_available());
+                free * disk.fragment_size()
+                    >= autonomys_cache::reserve(total * disk.fragment_size()) + segment
+            }),
+        }
     }
 
     fn report(&self, context: &RoleContext) {
         let segments = ranges(&self.store.segments());
-        let ready = self.missing.is_empty();
+        // A full archive has all that it will have: nobody needs to wait for it.
+        let ready = self.missing.is_empty() || self.full;
         context.update(|member| {
             if let RoleStatus::FullPieceShardedCache(status) = &mut member.status {
                 status.segments = segments;

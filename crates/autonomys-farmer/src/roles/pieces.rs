@@ -32,12 +32,15 @@ pub(crate) enum Tier {
     Owners,
     /// Full-piece caches that have the segment.
     FullPieceCaches,
-    /// Controllers, which ask their node; the leading one first.
+    /// Controllers, which ask their node: one after the other for what is still missing, the leading one first.
     Controllers,
 }
 
 /// The caches that a table was computed from, and the table.
 type KeptTable = (Vec<placement::Member>, Arc<ShardTable>);
+
+/// A member and what it is asked for.
+type PieceRequest = (Arc<Member>, Vec<PieceIndex>);
 
 /// Computes owners and fetches. Cheap to clone.
 #[derive(Clone)]
@@ -91,27 +94,33 @@ impl PieceFetcher {
             if fetched.missing.is_empty() {
                 break;
             }
-            let requests = self.requests(*tier, &fetched.missing);
-            let deadline = if *tier == Tier::Controllers {
-                CONTROLLER_DEADLINE
-            } else {
-                REQUEST_DEADLINE
-            };
-            let mut answers = stream::iter(requests)
-                .map(|(member, indexes)| self.ask(member, indexes, deadline))
-                .buffer_unordered(REQUESTS_IN_FLIGHT);
-            while let Some(pieces) = answers.next().await {
-                for (index, piece) in pieces {
-                    fetched.missing.remove(&index);
-                    fetched.pieces.insert(index, piece);
+            if *tier == Tier::Controllers {
+                for controller in controllers(&self.members.current()) {
+                    let requests = in_chunks(&controller, fetched.missing.iter().copied().collect());
+                    self.ask_all(requests, CONTROLLER_DEADLINE, &mut fetched).await;
                 }
+            } else {
+                let requests = self.requests(*tier, &fetched.missing);
+                self.ask_all(requests, REQUEST_DEADLINE, &mut fetched).await;
             }
         }
         fetched
     }
 
+    async fn ask_all(&self, requests: Vec<PieceRequest>, within: Duration, fetched: &mut Fetched) {
+        let mut answers = stream::iter(requests)
+            .map(|(member, indexes)| self.ask(member, indexes, within))
+            .buffer_unordered(REQUESTS_IN_FLIGHT);
+        while let Some(pieces) = answers.next().await {
+            for (index, piece) in pieces {
+                fetched.missing.remove(&index);
+                fetched.pieces.insert(index, piece);
+            }
+        }
+    }
+
     /// Whom to ask for what.
-    fn requests(&self, tier: Tier, wanted: &BTreeSet<PieceIndex>) -> Vec<(Arc<Member>, Vec<PieceIndex>)> {
+    fn requests(&self, tier: Tier, wanted: &BTreeSet<PieceIndex>) -> Vec<PieceRequest> {
         let snapshot = self.members.current();
         let mut by_member: BTreeMap<String, (Arc<Member>, Vec<PieceIndex>)> = BTreeMap::new();
         let mut assign = |member: &Arc<Member>, index| {
@@ -149,24 +158,12 @@ impl PieceFetcher {
                     }
                 }
             }
-            Tier::Controllers => {
-                let leads =
-                    |member: &&Arc<Member>| matches!(&member.status, RoleStatus::Controller(s) if s.leader);
-                let leader = snapshot.role(Role::Controller).find(leads);
-                if let Some(member) = leader.or_else(|| snapshot.role(Role::Controller).next()) {
-                    wanted.iter().for_each(|&index| assign(member, index));
-                }
-            }
+            // Asked one after the other.
+            Tier::Controllers => {}
         }
         by_member
             .into_values()
-            .flat_map(|(member, indexes)| {
-                let chunks: Vec<_> = indexes
-                    .chunks(KEYS_PER_REQUEST)
-                    .map(<[PieceIndex]>::to_vec)
-                    .collect();
-                chunks.into_iter().map(move |chunk| (Arc::clone(&member), chunk))
-            })
+            .flat_map(|(member, indexes)| in_chunks(&member, indexes))
             .collect()
     }
 
@@ -216,6 +213,30 @@ impl PieceFetcher {
     }
 }
 
+/// Requests to one member, each within the limit.
+fn in_chunks(member: &Arc<Member>, indexes: Vec<PieceIndex>) -> Vec<PieceRequest> {
+    indexes
+        .chunks(KEYS_PER_REQUEST)
+        .map(|chunk| (Arc::clone(member), chunk.to_vec()))
+        .collect()
+}
+
+/// Controllers in the order in which they are asked: those with a healthy node first, among them the leading one. A leader without
+/// its node may still have the newest segment in memory; others without one have nothing to give.
+fn controllers(snapshot: &MembersSnapshot) -> Vec<Arc<Member>> {
+    let mut controllers: Vec<_> = snapshot
+        .role(Role::Controller)
+        .filter_map(|member| match &member.status {
+            RoleStatus::Controller(status) if status.healthy_nodes > 0 || status.leader => {
+                Some(((status.healthy_nodes == 0, !status.leader), Arc::clone(member)))
+            }
+            _ => None,
+        })
+        .collect();
+    controllers.sort_by_key(|(order, _)| *order);
+    controllers.into_iter().map(|(_, member)| member).collect()
+}
+
 /// Cache epoch of all items until re-initialisation exists.
 pub(crate) const EPOCH: u64 = 0;
 
@@ -234,4 +255,33 @@ pub(crate) fn cache_members(snapshot: &MembersSnapshot) -> Vec<placement::Member
 
 fn holds(member: &Member, index: PieceIndex) -> bool {
     matches!(&member.status, RoleStatus::FullPieceShardedCache(status) if status.holds(index.segment_index()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use autonomys_cluster::InstanceId;
+
+    #[test]
+    fn controllers_with_a_node_are_asked_first_and_those_that_can_give_nothing_not_at_all() {
+        let mut snapshot = MembersSnapshot::default();
+        let mut controller = |host: &str, healthy_nodes, leader| {
+            let mut member = Member::new(InstanceId::generate(Role::Controller), host, "1");
+            if let RoleStatus::Controller(status) = &mut member.status {
+                (status.healthy_nodes, status.leader) = (healthy_nodes, leader);
+            }
+            snapshot.members.insert(member.id, Arc::new(member));
+        };
+        controller("leader without a node", 0, true);
+        controller("without a node", 0, false);
+        controller("with a node", 1, false);
+        let hosts = |snapshot: &MembersSnapshot| -> Vec<String> {
+            controllers(snapshot)
+                .iter()
+                .map(|member| member.host.clone())
+                .collect()
+        };
+        assert_eq!(hosts(&snapshot), ["with a node", "leader without a node"]);
+        assert_eq!(hosts(&MembersSnapshot::default()), [""; 0]);
+    }
 }

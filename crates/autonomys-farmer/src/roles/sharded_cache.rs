@@ -11,17 +11,18 @@ use crate::args::nats::NatsArgs;
 use crate::args::path::CachePath;
 use anyhow::{Context, Result};
 use autonomys_cache::placement::VirtualShard;
-use autonomys_cache::{CacheKey, SlabOptions, SlabPath, SlabStore};
+use autonomys_cache::{CacheError, CacheKey, SlabOptions, SlabPath, SlabStore};
 use autonomys_cluster::Role;
 use autonomys_cluster::members::{MembersView, RoleStatus};
 use autonomys_cluster::segment_headers::SegmentHeaders;
 use autonomys_cluster::settings::Settings;
 use autonomys_transfer::Handlers;
 use clap::Args;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use subspace_core_primitives::hashes::blake3_hash_list;
-use subspace_core_primitives::pieces::{PIECE_SIZE, PieceIndex};
+use subspace_core_primitives::pieces::{PIECE_SIZE, Piece, PieceIndex};
 use subspace_core_primitives::segments::SegmentIndex;
 use tokio_util::sync::CancellationToken;
 
@@ -56,8 +57,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ShardedCacheArgs, cancel: Cancell
     let Some(mut context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {
-        context.leave().await;
-        return Ok(());
+        return context.leave().await;
     };
     let store = open(&args.paths, &chain, context.cluster.name().as_str()).await?;
     let handlers = Handlers {
@@ -88,9 +88,9 @@ pub(crate) async fn run(nats: &NatsArgs, args: ShardedCacheArgs, cancel: Cancell
         outcome = synchroniser.run(&context, headers) => outcome,
         () = cancel.cancelled() => Ok(()),
     };
-    context.leave().await;
+    let left = context.leave().await;
     tokio::task::spawn_blocking(move || store.sync()).await??;
-    outcome
+    outcome.and(left)
 }
 
 async fn open(paths: &[CachePath], chain: &Chain, cluster: &str) -> Result<Arc<SlabStore>> {
@@ -117,7 +117,7 @@ struct Synchroniser {
     store: Arc<SlabStore>,
 }
 
-/// What a round found.
+/// What a round found; `None` where it is not known yet what is ours.
 struct Share {
     /// Pieces of this cache's share, newest first, as many as it has room for.
     wanted: u64,
@@ -128,7 +128,8 @@ impl Synchroniser {
     /// Rounds for ever: what is ours and not here is fetched.
     async fn run(mut self, context: &RoleContext, headers: SegmentHeaders) -> Result<()> {
         let mut follow = headers.follow();
-        let mut segments = 0_u64;
+        // Ready means that all there is has been looked at, so the first round waits for what is known already.
+        let mut segments = self.known_segments(&headers).await;
         loop {
             while let Ok(header) = follow.try_recv() {
                 segments = u64::from(header.segment_index()) + 1;
@@ -144,6 +145,16 @@ impl Synchroniser {
                 () = self.caches_changed() => {}
             }
             tracing::debug!(segments, complete, "next round");
+        }
+    }
+
+    /// Segments that the cluster knows now, however long NATS takes.
+    async fn known_segments(&self, headers: &SegmentHeaders) -> u64 {
+        loop {
+            match headers.all().await {
+                Ok(known) => return known.len() as u64,
+                Err(error) => tracing::warn!(%error, "the segment headers cannot be read yet, trying again"),
+            }
         }
     }
 
@@ -168,7 +179,10 @@ impl Synchroniser {
 
     /// One round over the whole share; `true` when nothing is missing after it.
     async fn round(&self, segments: u64, context: &RoleContext) -> Result<bool> {
-        let share = self.share(segments).await?;
+        let Some(share) = self.share(segments).await? else {
+            // Our own announcement has not come back yet.
+            return Ok(false);
+        };
         let mut left = share.missing.len();
         self.report(context, segments, share.wanted, left);
         for batch in share.missing.chunks(FETCH_BATCH) {
@@ -176,17 +190,8 @@ impl Synchroniser {
                 .fetcher
                 .fetch(batch.iter().copied(), &[Tier::FullPieceCaches, Tier::Controllers])
                 .await;
-            let got = fetched.pieces.len();
             let store = Arc::clone(&self.store);
-            tokio::task::spawn_blocking(move || {
-                for (index, piece) in fetched.pieces {
-                    store.put(CacheKey::piece(index), EPOCH, piece.as_ref())?;
-                }
-                store.sync()
-            })
-            .await?
-            .context("the cache cannot store pieces")?;
-            left -= got;
+            left -= tokio::task::spawn_blocking(move || put_all(&store, fetched.pieces)).await??;
             self.report(context, segments, share.wanted, left);
         }
         if left > 0 {
@@ -198,12 +203,13 @@ impl Synchroniser {
         Ok(left == 0)
     }
 
-    async fn share(&self, segments: u64) -> Result<Share> {
-        let Some(table) = self.fetcher.table() else {
-            return Ok(Share {
-                wanted: 0,
-                missing: Vec::new(),
-            });
+    async fn share(&self, segments: u64) -> Result<Option<Share>> {
+        let Some(table) = self
+            .fetcher
+            .table()
+            .filter(|table| table.members().iter().any(|member| member.id == self.own_id))
+        else {
+            return Ok(None);
         };
         let (store, own_id) = (Arc::clone(&self.store), self.own_id.clone());
         Ok(tokio::task::spawn_blocking(move || {
@@ -219,10 +225,10 @@ impl Synchroniser {
                 .copied()
                 .filter(|&index| !store.contains(&CacheKey::piece(index)))
                 .collect();
-            Share {
+            Some(Share {
                 wanted: wanted.len() as u64,
                 missing,
-            }
+            })
         })
         .await?)
     }
@@ -241,4 +247,23 @@ impl Synchroniser {
             }
         });
     }
+}
+
+/// Stores pieces and returns how many; a spot of a disk that fails costs its piece only, which the next round fetches again.
+///
+/// # Errors
+/// When no disk of the cache works any more.
+fn put_all(store: &SlabStore, pieces: BTreeMap<PieceIndex, Piece>) -> Result<usize> {
+    let mut stored = 0;
+    for (index, piece) in pieces {
+        match store.put(CacheKey::piece(index), EPOCH, piece.as_ref()) {
+            Ok(_) => stored += 1,
+            Err(error @ CacheError::AllPathsFailed) => return Err(error.into()),
+            Err(error) => tracing::warn!(piece = %index, "a piece could not be stored: {error}"),
+        }
+    }
+    if let Err(error) = store.sync() {
+        tracing::warn!("stored pieces may be lost if the machine stops now: {error}");
+    }
+    Ok(stored)
 }

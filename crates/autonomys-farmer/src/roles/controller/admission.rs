@@ -3,6 +3,7 @@
 use super::Shared;
 use super::node_pieces::{HeldSegment, NodePieces, fetch_segment};
 use crate::roles::chain::Arithmetic;
+use crate::roles::pieces::{PieceFetcher, Tier};
 use anyhow::Result;
 use autonomys_cluster::Role;
 use autonomys_cluster::members::{MembersSnapshot, MembersView, RoleStatus};
@@ -27,6 +28,8 @@ pub(super) struct Admission {
     pub(super) pieces: Arc<NodePieces>,
     pub(super) members: MembersView,
     pub(super) leading: watch::Receiver<bool>,
+    /// Asks other controllers when our own node does not have a segment, or is not there.
+    pub(super) fetcher: PieceFetcher,
 }
 
 impl Admission {
@@ -93,8 +96,18 @@ impl Admission {
 
     async fn fetch(&self, header: &SegmentHeader, shared: &Shared) -> Result<Option<HeldSegment>> {
         let segment_index = header.segment_index();
-        let Some(pieces) = fetch_segment(&shared.node, segment_index).await? else {
-            return Ok(None);
+        let own = fetch_segment(&shared.node, segment_index).await;
+        let pieces = match own {
+            Ok(Some(pieces)) => pieces,
+            Ok(None) | Err(_) => {
+                let indexes = segment_index.segment_piece_indexes();
+                let fetched = self.fetcher.fetch(indexes, &[Tier::Controllers]).await;
+                match (fetched.missing.is_empty(), own) {
+                    (true, _) => fetched.pieces.into_values().collect(),
+                    (false, Err(error)) => return Err(error.into()),
+                    (false, Ok(_)) => return Ok(None),
+                }
+            }
         };
         let commitment = header.segment_commitment();
         let to_check: Vec<_> = (0_u32..)

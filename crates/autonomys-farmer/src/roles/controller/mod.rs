@@ -11,6 +11,7 @@ mod slots;
 
 use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
 use super::context::{DataPlaneArgs, RoleContext};
+use super::pieces::PieceFetcher;
 use crate::args::kzg::KzgArgs;
 use crate::args::nats::NatsArgs;
 use anyhow::{Context, Result, bail};
@@ -18,15 +19,19 @@ use autonomys_cluster::leader::LeaderElection;
 use autonomys_cluster::members::RoleStatus;
 use autonomys_cluster::settings::Settings;
 use autonomys_cluster::{ControllerId, Role};
-use autonomys_node_rpc::{ConnectionState, NodeClient};
+use autonomys_node_rpc::{ConnectionState, NodeClient, NodeRpcError};
 use autonomys_transfer::Handlers;
 use clap::Args;
 use node_pieces::NodePieces;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use subspace_core_primitives::rpc::FarmerAppInfo;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// Pause before a node that did not answer is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Options of the controller.
 #[derive(Debug, Args)]
@@ -68,8 +73,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
     let Some(mut context) = started else { return Ok(()) };
     let node = NodeClient::new(args.node_rpc_url.clone(), cancel.clone())?;
     let Some((chain, info)) = learn_chain(&node, &cancel).await? else {
-        context.leave().await;
-        return Ok(());
+        return context.leave().await;
     };
     tracing::info!(
         genesis = %chain.genesis_hash,
@@ -106,12 +110,18 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
         pieces,
         members: context.members(),
         leading: election.leading(),
+        fetcher: PieceFetcher::new(context.pool.clone(), context.members()),
     };
-    tasks.spawn(segments::run(context.cluster.clone(), shared.clone(), admission));
+    tasks.spawn(segments::run(
+        context.cluster.clone(),
+        shared.clone(),
+        settings,
+        chain,
+        admission,
+    ));
     let outcome = supervise(&context, &shared, &election, tasks).await;
     election.step_down().await;
-    context.leave().await;
-    outcome
+    outcome.and(context.leave().await)
 }
 
 fn state_directory(args: &ControllerArgs) -> Result<Option<PathBuf>> {
@@ -133,14 +143,38 @@ async fn learn_chain(
 ) -> Result<Option<(Chain, FarmerAppInfo)>> {
     tracing::info!("waiting for a node");
     let learn = async {
-        node.connected().await?;
-        let info = node.farmer_app_info().await?;
-        Ok((Chain::of_node(node, info.genesis_hash).await?, info))
+        loop {
+            node.connected().await?;
+            let asked = async {
+                let info = node.farmer_app_info().await?;
+                Ok((Chain::of_node(node, info.genesis_hash).await?, info))
+            };
+            match asked.await {
+                // A node that restarts is asked again; one that can never be used has stopped the client, which ends the loop.
+                Err(error) if is_passing(&error) => {
+                    tracing::warn!("the node does not say what chain it is on, asking again: {error:#}");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                learned => return learned,
+            }
+        }
     };
     tokio::select! {
         learned = learn => learned.map(Some),
         () = cancel.cancelled() => Ok(None),
     }
+}
+
+/// Whether the node may answer the next time.
+fn is_passing(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(
+            NodeRpcError::Timeout { .. }
+                | NodeRpcError::ConnectionLost { .. }
+                | NodeRpcError::NotConnected { .. }
+        )
+    )
 }
 
 /// Keeps the member record up to date until told to stop, or until a loop ends that should not.
