@@ -24,7 +24,7 @@ pub(crate) const ONE: blst_fp = blst_fp {
 pub(crate) const INFINITY: blst_p1_affine = blst_p1_affine { x: ZERO, y: ZERO };
 
 #[inline]
-fn mul(a: &blst_fp, b: &blst_fp) -> blst_fp {
+pub(crate) fn mul(a: &blst_fp, b: &blst_fp) -> blst_fp {
     let mut result = MaybeUninit::uninit();
     // SAFETY: the pointers are to live field elements, and the function writes the whole result.
     unsafe {
@@ -34,7 +34,7 @@ fn mul(a: &blst_fp, b: &blst_fp) -> blst_fp {
 }
 
 #[inline]
-fn square(a: &blst_fp) -> blst_fp {
+pub(crate) fn square(a: &blst_fp) -> blst_fp {
     let mut result = MaybeUninit::uninit();
     // SAFETY: the pointers are to live field elements, and the function writes the whole result.
     unsafe {
@@ -53,7 +53,7 @@ fn add(a: &blst_fp, b: &blst_fp) -> blst_fp {
     }
 }
 
-fn inverse(a: &blst_fp) -> blst_fp {
+pub(crate) fn inverse(a: &blst_fp) -> blst_fp {
     let mut result = MaybeUninit::uninit();
     // SAFETY: the pointers are to live field elements, and the function writes the whole result.
     unsafe {

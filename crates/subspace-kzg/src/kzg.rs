@@ -6,7 +6,7 @@ use crate::msm::{FixedBaseTables, SCALAR_BITS, multi_scalar_mult};
 use crate::reference_string::{NUM_G1_POWERS, ReferenceString};
 use crate::transform::{self, DomainError};
 use crate::witnesses::WitnessSetup;
-use crate::{Commitment, Polynomial, Scalar, Witness};
+use crate::{Commitment, Polynomial, Scalar, SimdLevel, Witness};
 use blst::{
     blst_final_exp, blst_fp12, blst_fp12_is_one, blst_fp12_mul, blst_miller_loop, blst_p1_affine, blst_p2,
     blst_p2_add_or_double, blst_p2_affine, blst_p2_cneg, blst_p2_from_affine, blst_p2_mult,
@@ -42,6 +42,7 @@ pub enum KzgError {
 
 struct Inner {
     reference_string: ReferenceString,
+    simd_level: SimdLevel,
     tables: OnceLock<FixedBaseTables>,
     /// What [`Kzg::create_all_witnesses`] prepares once for each number of values (sizes are powers of two up to
     /// [`Kzg::MAX_ALL_WITNESSES`], so there are few entries).
@@ -58,11 +59,23 @@ impl Kzg {
     /// Most values that [`Kzg::create_all_witnesses`] takes (a segment has 256).
     pub const MAX_ALL_WITNESSES: usize = 1024;
 
-    /// KZG without precomputed tables.
+    /// KZG without precomputed tables, with [`SimdLevel::from_environment`].
     pub fn new(reference_string: ReferenceString) -> Self {
+        Self::with_simd_level(reference_string, SimdLevel::from_environment())
+    }
+
+    /// KZG without precomputed tables that computes with the given instructions (or [`SimdLevel::Portable`] ones where the
+    /// processor does not have them). Results are the same.
+    pub fn with_simd_level(reference_string: ReferenceString, simd_level: SimdLevel) -> Self {
+        let simd_level = if simd_level.is_supported() {
+            simd_level
+        } else {
+            SimdLevel::Portable
+        };
         Self {
             inner: Arc::new(Inner {
                 reference_string,
+                simd_level,
                 tables: OnceLock::new(),
                 witness_setups: Mutex::default(),
             }),
@@ -70,7 +83,8 @@ impl Kzg {
     }
 
     /// Builds the fixed-base tables on `pool`, unless they exist already: seconds of computation and 48 MiB, shared by all
-    /// clones, that make every later commitment and witness about three times as fast. Results are the same.
+    /// clones, that make every later commitment and witness many times as fast with [`SimdLevel::Avx512`] and almost twice as
+    /// fast otherwise. Results are the same.
     #[must_use]
     pub fn with_precomputation(self, pool: &rayon::ThreadPool) -> Self {
         self.precompute(pool);
@@ -80,14 +94,23 @@ impl Kzg {
     /// Like [`Kzg::with_precomputation`], for a shared instance. Do not call it from a task of `pool`: other tasks that wait for
     /// the tables could keep the pool from building them.
     pub fn precompute(&self, pool: &rayon::ThreadPool) {
-        self.inner
-            .tables
-            .get_or_init(|| FixedBaseTables::new(self.inner.reference_string.g1_powers(), pool));
+        let Inner {
+            reference_string,
+            simd_level,
+            tables,
+            ..
+        } = &*self.inner;
+        tables.get_or_init(|| FixedBaseTables::new(reference_string.g1_powers(), *simd_level, pool));
     }
 
     /// Whether the fixed-base tables exist.
     pub fn is_precomputed(&self) -> bool {
         self.inner.tables.get().is_some()
+    }
+
+    /// The instructions that commitments are computed with.
+    pub fn simd_level(&self) -> SimdLevel {
+        self.inner.simd_level
     }
 
     /// The reference string.

@@ -17,6 +17,7 @@ mod msm;
 mod opening_batch;
 mod polynomial;
 mod scalar;
+mod simd;
 mod witnesses;
 
 pub mod group_transform;
@@ -30,3 +31,4 @@ pub use opening_batch::Opening;
 pub use polynomial::Polynomial;
 pub use reference_string::ReferenceString;
 pub use scalar::{Scalar, ScalarError};
+pub use simd::{SIMD_ENVIRONMENT_VARIABLE, SimdLevel};

@@ -1,8 +1,16 @@
 //! Multi-scalar multiplication: a general one, and one over a fixed base with precomputed tables.
 
+mod digits;
 mod fixed_base;
+mod huge_pages;
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+mod portable;
+mod weights;
 
 pub(crate) use fixed_base::FixedBaseTables;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use ifma::Ifma;
 
 use crate::Scalar;
 use crate::g1::G1Point;

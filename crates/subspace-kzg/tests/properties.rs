@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use std::sync::OnceLock;
 use subspace_kzg::{
     Commitment, CommitmentBatch, CommitmentBatchError, G1Point, Kzg, KzgError, Opening, PointError,
-    Polynomial, ReferenceString, Scalar, ScalarError, Witness,
+    Polynomial, ReferenceString, Scalar, ScalarError, SimdLevel, Witness,
 };
 
 fn pool() -> &'static rayon::ThreadPool {
@@ -155,23 +155,31 @@ fn precomputed_tables_change_nothing_but_speed() {
         })
         .collect::<Vec<_>>();
     let polynomial = Polynomial::interpolate(&values).unwrap();
-    let fast = Kzg::new(kzg().reference_string().clone()).with_precomputation(pool());
-    assert!(fast.is_precomputed() && !kzg().is_precomputed());
     let commitment = kzg().commit_parallel(&polynomial, pool()).unwrap();
-    assert_eq!(fast.commit(&polynomial).unwrap(), commitment);
-    assert_eq!(fast.commit_parallel(&polynomial, pool()).unwrap(), commitment);
-    let witness = fast.create_witness(&polynomial, 65_536, 777).unwrap();
-    assert_eq!(
-        kzg()
-            .create_witness_parallel(&polynomial, 65_536, 777, pool())
-            .unwrap(),
-        witness
-    );
+    let witness = kzg()
+        .create_witness_parallel(&polynomial, 65_536, 777, pool())
+        .unwrap();
     // Equal values give a constant polynomial, whose digits all fall into few buckets; zeroes into none.
     let ones = Polynomial::from_coefficients(vec![Scalar::from_u64(1 << 40); 4096]);
-    assert_eq!(fast.commit(&ones).unwrap(), kzg().commit(&ones).unwrap());
+    let ones_commitment = kzg().commit(&ones).unwrap();
     let zeroes = Polynomial::from_coefficients(vec![Scalar::ZERO; 4096]);
-    assert_eq!(fast.commit(&zeroes).unwrap(), Commitment::IDENTITY);
+    for level in SimdLevel::ALL {
+        let fast = Kzg::with_simd_level(kzg().reference_string().clone(), level).with_precomputation(pool());
+        assert!(fast.is_precomputed() && !kzg().is_precomputed());
+        assert_eq!(
+            fast.simd_level(),
+            if level.is_supported() {
+                level
+            } else {
+                SimdLevel::Portable
+            }
+        );
+        assert_eq!(fast.commit(&polynomial).unwrap(), commitment);
+        assert_eq!(fast.commit_parallel(&polynomial, pool()).unwrap(), commitment);
+        assert_eq!(fast.create_witness(&polynomial, 65_536, 777).unwrap(), witness);
+        assert_eq!(fast.commit(&ones).unwrap(), ones_commitment);
+        assert_eq!(fast.commit(&zeroes).unwrap(), Commitment::IDENTITY);
+    }
 }
 
 #[test]

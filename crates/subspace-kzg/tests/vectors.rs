@@ -5,7 +5,7 @@
 
 use autonomys_test_support::{mainnet_kzg_params, report_skipped, scalars, section};
 use std::sync::OnceLock;
-use subspace_kzg::{Commitment, Kzg, Polynomial, ReferenceString, Scalar, Witness, transform};
+use subspace_kzg::{Commitment, Kzg, Polynomial, ReferenceString, Scalar, SimdLevel, Witness, transform};
 
 fn pool() -> &'static rayon::ThreadPool {
     static POOL: OnceLock<rayon::ThreadPool> = OnceLock::new();
@@ -25,6 +25,18 @@ fn kzg(test_name: &str) -> Option<Kzg> {
         report_skipped(test_name, "there are no mainnet KZG parameters on this machine");
     }
     kzg.clone()
+}
+
+/// The same parameters with precomputed tables, for each set of instructions that there is code for.
+fn precomputed(kzg: &Kzg) -> &'static [Kzg] {
+    static PRECOMPUTED: OnceLock<Vec<Kzg>> = OnceLock::new();
+    PRECOMPUTED.get_or_init(|| {
+        let with_level = |level| Kzg::with_simd_level(kzg.reference_string().clone(), level);
+        let supported = SimdLevel::ALL.into_iter().filter(|level| level.is_supported());
+        supported
+            .map(|level| with_level(level).with_precomputation(pool()))
+            .collect()
+    })
 }
 
 fn values(label: &str, count: usize) -> Vec<Scalar> {
@@ -56,6 +68,9 @@ fn polynomials() {
         assert_eq!(commitment.to_bytes(), case.get("commitment").array());
         assert_eq!(kzg.commit_values(&values).unwrap(), commitment);
         assert_eq!(kzg.commit_parallel(&polynomial, pool()).unwrap(), commitment);
+        for fast in precomputed(&kzg) {
+            assert_eq!(fast.commit(&polynomial).unwrap(), commitment);
+        }
         let all_witnesses =
             (count <= Kzg::MAX_ALL_WITNESSES).then(|| kzg.create_all_witnesses(&polynomial, pool()).unwrap());
 
@@ -67,6 +82,9 @@ fn polynomials() {
                 .create_witness_parallel(&polynomial, count, index, pool())
                 .unwrap();
             assert_eq!(witness.to_bytes(), opening.get("witness").array());
+            for fast in precomputed(&kzg) {
+                assert_eq!(fast.create_witness(&polynomial, count, index).unwrap(), witness);
+            }
             if let Some(all_witnesses) = &all_witnesses {
                 assert_eq!(all_witnesses[index as usize], witness);
                 assert_eq!(kzg.create_witness(&polynomial, count, index).unwrap(), witness);
@@ -128,6 +146,9 @@ fn extended_domain_witnesses() {
                 .create_witness_parallel(&polynomial, domain, index, pool())
                 .unwrap();
             assert_eq!(witness.to_bytes(), opening.get("witness").array());
+            for fast in precomputed(&kzg) {
+                assert_eq!(fast.create_witness(&polynomial, domain, index).unwrap(), witness);
+            }
             assert_eq!(
                 kzg.verify(&commitment, domain, index, &value, &witness),
                 opening.get("verify").bool()

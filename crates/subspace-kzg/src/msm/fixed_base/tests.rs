@@ -18,7 +18,6 @@ fn points(count: usize) -> Vec<blst_p1_affine> {
 #[test]
 fn agrees_with_the_general_algorithm() {
     let points = points(300);
-    let tables = FixedBaseTables::new(&points, &pool());
     let mut random = Scalar::from_u64(0x1234_5678_9abc_def1);
     let mut next = || {
         random = random.square() + Scalar::from_u64(7);
@@ -35,15 +34,18 @@ fn agrees_with_the_general_algorithm() {
             _ => next(),
         })
         .collect::<Vec<_>>();
-    assert_eq!(
-        tables.multi_scalar_mult(0, &scalars),
-        multi_scalar_mult(&points, &scalars, SCALAR_BITS)
-    );
-    assert_eq!(
-        tables.multi_scalar_mult(7, &scalars[..100]),
-        multi_scalar_mult(&points[7..], &scalars[..100], SCALAR_BITS)
-    );
-    assert_eq!(tables.multi_scalar_mult(0, &[]), G1Point::IDENTITY);
+    for level in SimdLevel::ALL {
+        let tables = FixedBaseTables::new(&points, level, &pool());
+        assert_eq!(
+            tables.multi_scalar_mult(0, &scalars),
+            multi_scalar_mult(&points, &scalars, SCALAR_BITS)
+        );
+        assert_eq!(
+            tables.multi_scalar_mult(7, &scalars[..100]),
+            multi_scalar_mult(&points[7..], &scalars[..100], SCALAR_BITS)
+        );
+        assert_eq!(tables.multi_scalar_mult(0, &[]), G1Point::IDENTITY);
+    }
 }
 
 #[test]
@@ -53,30 +55,17 @@ fn equal_and_opposite_points_in_one_bucket_are_added_correctly() {
     batch_affine::negate(&mut opposite);
     // P + P - P - P + P = P, with a doubling and an identity on the way.
     let points = [point, point, opposite, opposite, point];
-    let tables = FixedBaseTables::new(&points, &pool());
     let one = Scalar::from_u64(5);
-    assert_eq!(
-        tables.multi_scalar_mult(0, &[one; 5]),
-        G1Point::from_affine(&point).multiplied(&one)
-    );
-    assert_eq!(tables.multi_scalar_mult(0, &[one; 4]), G1Point::IDENTITY);
-    assert_eq!(
-        tables.multi_scalar_mult(0, &[one; 2]),
-        G1Point::from_affine(&point).multiplied(&(one + one))
-    );
-}
-
-#[test]
-fn a_bucket_larger_than_a_block_is_summed_in_parts() {
-    let point = points(2)[1];
-    let count = BLOCK_POINTS + 77;
-    let multiples = vec![point; count];
-    let sorted = SortedDigits {
-        entries: (0..count as u32).collect(),
-        starts: std::iter::once(0).chain([count as u32; BUCKETS]).collect(),
-    };
-    let mut buckets = vec![INFINITY; BUCKETS];
-    sum_buckets(&multiples, &sorted, &mut buckets);
-    let expected = G1Point::from_affine(&point).multiplied(&Scalar::from_u64(count as u64));
-    assert_eq!(weighted_sum(&buckets), expected);
+    for level in SimdLevel::ALL {
+        let tables = FixedBaseTables::new(&points, level, &pool());
+        assert_eq!(
+            tables.multi_scalar_mult(0, &[one; 5]),
+            G1Point::from_affine(&point).multiplied(&one)
+        );
+        assert_eq!(tables.multi_scalar_mult(0, &[one; 4]), G1Point::IDENTITY);
+        assert_eq!(
+            tables.multi_scalar_mult(0, &[one; 2]),
+            G1Point::from_affine(&point).multiplied(&(one + one))
+        );
+    }
 }
