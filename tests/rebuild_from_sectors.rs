@@ -124,7 +124,7 @@ fn rebuild(
 ) {
     let erasure_coding = erasure_coding();
     let kzg = Kzg::new(ReferenceString::insecure_development(pool));
-    let rebuilt = PiecesReconstructor::new(kzg, erasure_coding.clone())
+    let rebuilt = PiecesReconstructor::new(kzg, erasure_coding)
         .reconstruct_pieces(pieces, &header.segment_commitment(), pool)
         .unwrap();
     assert_eq!(rebuilt.len(), NUM_PIECES_IN_SEGMENT);

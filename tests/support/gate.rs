@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Address at which the others reach a process behind a gate: loopback as well, and nobody listens there.
@@ -26,7 +27,8 @@ struct State {
 /// The gate, closed at first. Dropping it cuts all connections.
 pub(crate) struct Gate {
     state: Arc<State>,
-    _close: DropGuard,
+    accepting: JoinHandle<Option<()>>,
+    close: DropGuard,
 }
 
 impl Gate {
@@ -39,7 +41,7 @@ impl Gate {
         });
         let close = CancellationToken::new();
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        tokio::spawn(close.clone().run_until_cancelled_owned(accept(
+        let accepting = tokio::spawn(close.clone().run_until_cancelled_owned(accept(
             listener,
             server,
             Arc::clone(&state),
@@ -47,8 +49,15 @@ impl Gate {
         )));
         Self {
             state,
-            _close: close.drop_guard(),
+            accepting,
+            close: close.drop_guard(),
         }
+    }
+
+    /// Cuts all connections and gives the port back.
+    pub(crate) async fn close(self) {
+        drop(self.close);
+        self.accepting.await.unwrap();
     }
 
     /// Lets `bytes` more pass from the server.
@@ -76,12 +85,11 @@ async fn accept(listener: TcpListener, server: SocketAddr, state: Arc<State>, cl
         };
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        let (cut, state) = (close.clone(), Arc::clone(&state));
+        let state = Arc::clone(&state);
         tokio::spawn(close.clone().run_until_cancelled_owned(async move {
             tokio::select! {
                 () = freely(from_client, to_server) => {}
                 () = counted(from_server, to_client, state) => {}
-                () = cut.cancelled() => {}
             }
         }));
     }

@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use subspace_core_primitives::PublicKey;
 use subspace_core_primitives::pieces::PieceOffset;
 use subspace_core_primitives::sectors::SectorIndex;
@@ -29,6 +29,11 @@ pub(crate) const REWARD_ACCOUNT: [u8; 32] = [0x5a; 32];
 pub(crate) const PLOTTED_WITHIN: Duration = Duration::from_secs(180);
 /// Blocks come several times a second; a loaded machine and every timeout of a reconnect included.
 pub(crate) const REWARD_WITHIN: Duration = Duration::from_secs(120);
+
+/// NATS answers within this after it was frozen or killed.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+/// Pause between two looks.
+const POLL: Duration = Duration::from_millis(50);
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -254,10 +259,17 @@ impl JobsFromOutside {
             .await
     }
 
-    /// The record of one job.
+    /// The record of one job, `None` when there is none.
     pub(crate) async fn record(&self, id: &JobId) -> Option<JobRecord> {
-        let value = self.records.get(id.key()).await.ok()??;
-        Some(autonomys_cluster::decode(&value).unwrap())
+        let deadline = Instant::now() + ANSWERED_WITHIN;
+        loop {
+            match self.records.get(id.key()).await {
+                Ok(value) => return value.map(|value| autonomys_cluster::decode(&value).unwrap()),
+                // A server that was frozen or killed a moment ago.
+                Err(error) => assert!(Instant::now() < deadline, "NATS does not answer: {error}"),
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// All records; `None` while NATS does not answer.
