@@ -269,9 +269,21 @@ async fn a_finished_sector_is_lost() {
                 .await
                 .unwrap()
         );
+        let offer = async || {
+            lost.offer_spooled(&job(1).id, sector(&lost_cluster), &nobody())
+                .await
+                .unwrap()
+        };
+        assert_eq!(
+            offer().await,
+            SpoolVerdict::Gone,
+            "a rejected sector does not come back"
+        );
         let mut taken = lost.take(WAIT).await.unwrap().unwrap();
         assert_eq!(taken.attempt(), 2);
+        assert!(taken.was_rejected_here());
         taken.ready(sector(&lost_cluster)).await.unwrap();
+        assert_eq!(offer().await, SpoolVerdict::Offered, "the next one does");
         reaches(&mut watch, &job(1).id, "ready").await;
 
         // Gone with its server: kept while the server lives, wanted again when it is away for too long.
