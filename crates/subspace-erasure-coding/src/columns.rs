@@ -9,8 +9,7 @@ pub use recover::ColumnRecovery;
 
 use crate::{ErasureCoding, ErasureCodingError};
 use rayon::prelude::*;
-use subspace_kzg::Scalar;
-use subspace_kzg::transform::{self, DomainError};
+use subspace_kzg::{Columns, Scalar};
 
 /// Columns of a tile: with the 256 records of a segment a tile has 256 KiB.
 pub const TILE_COLUMNS: usize = 32;
@@ -47,72 +46,41 @@ impl ErasureCoding {
             tiles(parity.iter_mut().map(|record| &mut **record), chunks)
                 .into_par_iter()
                 .enumerate()
-                .try_for_each_init(Vec::new, |rows, (tile, mut outputs)| {
+                .try_for_each(|(tile, mut outputs)| {
                     let first = tile * TILE_COLUMNS;
                     let width = TILE_COLUMNS.min(chunks - first);
-                    rows.resize(source.len() * width, Scalar::ZERO);
-                    for (record, row) in rows.chunks_exact_mut(width).enumerate() {
-                        read_row(row, source[record], record, first)?;
+                    let mut columns = self.new_columns(source.len(), width)?;
+                    for (record, chunks) in source.iter().enumerate() {
+                        read_row(&mut columns, record, chunks, record, first)?;
                     }
-                    self.extend_columns(rows, width)?;
-                    for (output, row) in outputs.iter_mut().zip(rows.chunks_exact(width)) {
-                        write_row(output, row);
+                    columns.to_odd_coset().map_err(|error| self.length_error(error))?;
+                    for (row, output) in outputs.iter_mut().enumerate() {
+                        columns.write_row(row, output);
                     }
                     Ok(())
                 })
         })
     }
 
-    /// Replaces the source values of each of the `width` columns by their parity values. Value `i` of column `c` is at
-    /// `rows[i * width + c]`.
-    ///
-    /// # Errors
-    /// [`ErasureCodingError::Length`] when the number of rows cannot be extended.
-    pub fn extend_columns(&self, rows: &mut [Scalar], width: usize) -> Result<(), ErasureCodingError> {
-        let length = rows.len().checked_div(width).unwrap_or(0);
-        self.check_source(length)?;
-        extend_rows(rows, width, length).map_err(|error| ErasureCodingError::Length {
-            given: error.length,
-            max_shards: self.max_shards(),
-        })
+    pub(crate) fn new_columns(&self, rows: usize, width: usize) -> Result<Columns, ErasureCodingError> {
+        Columns::new(self.arithmetic(), rows, width).map_err(|error| self.length_error(error))
     }
 }
 
-fn extend_rows(rows: &mut [Scalar], width: usize, length: usize) -> Result<(), DomainError> {
-    transform::inverse_rows(rows, width)?;
-    let powers = transform::coset_powers(length)?;
-    let scale = transform::inverse_size(length);
-    for (index, row) in rows.chunks_exact_mut(width).enumerate() {
-        multiply_row(row, powers[transform::bit_reversed(index, length)] * scale);
-    }
-    transform::forward_rows(rows, width, true)
-}
-
-fn multiply_row(row: &mut [Scalar], factor: Scalar) {
-    for value in row {
-        *value *= factor;
-    }
-}
-
+/// Sets a row to the chunks of a tile that begins at chunk `first` of a record; `record` is what the error calls it.
 fn read_row(
-    row: &mut [Scalar],
+    columns: &mut Columns,
+    row: usize,
     chunks: &[Chunk],
     record: usize,
     first: usize,
 ) -> Result<(), ErasureCodingError> {
-    for ((offset, value), chunk) in row.iter_mut().enumerate().zip(&chunks[first..]) {
-        *value = Scalar::try_from_bytes(chunk).map_err(|_| ErasureCodingError::NotCanonical {
+    columns
+        .read_row(row, &chunks[first..first + columns.width()])
+        .map_err(|offset| ErasureCodingError::NotCanonical {
             record,
             chunk: first + offset,
-        })?;
-    }
-    Ok(())
-}
-
-fn write_row(output: &mut [Chunk], row: &[Scalar]) {
-    for (chunk, value) in output.iter_mut().zip(row) {
-        *chunk = value.to_bytes();
-    }
+        })
 }
 
 fn check_record_lengths(

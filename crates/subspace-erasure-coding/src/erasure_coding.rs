@@ -3,7 +3,7 @@
 use crate::recovery;
 use std::num::NonZeroUsize;
 use subspace_kzg::transform::{self, DomainError};
-use subspace_kzg::{Commitment, PointError, Polynomial, Scalar, group_transform};
+use subspace_kzg::{Arithmetic, Commitment, PointError, Polynomial, Scalar, group_transform};
 
 /// Why values cannot be extended or recovered.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +69,7 @@ pub enum ErasureCodingError {
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct ErasureCoding {
     max_shards: usize,
+    arithmetic: Arithmetic,
 }
 
 impl ErasureCoding {
@@ -83,7 +84,19 @@ impl ErasureCoding {
         }
         Ok(Self {
             max_shards: 1 << scale,
+            arithmetic: Arithmetic::from_environment(),
         })
+    }
+
+    /// The same with other instructions; results do not depend on them.
+    #[must_use]
+    pub fn with_arithmetic(self, arithmetic: Arithmetic) -> Self {
+        Self { arithmetic, ..self }
+    }
+
+    /// The instructions it uses.
+    pub(crate) fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     /// Most values of a codeword.
@@ -131,7 +144,8 @@ impl ErasureCoding {
     /// As [`ErasureCoding::extend`]; the values are unchanged then.
     pub fn extend_in_place(&self, values: &mut [Scalar]) -> Result<(), ErasureCodingError> {
         self.check_source(values.len())?;
-        self.switch_coset(values, transform::coset_powers)
+        self.arithmetic
+            .to_odd_coset(values)
             .map_err(|error| self.length_error(error))
     }
 
@@ -141,27 +155,12 @@ impl ErasureCoding {
     /// As [`ErasureCoding::extend`]; the values are unchanged then.
     pub fn source_from_parity_in_place(&self, values: &mut [Scalar]) -> Result<(), ErasureCodingError> {
         self.check_source(values.len())?;
-        self.switch_coset(values, transform::inverse_coset_powers)
+        self.arithmetic
+            .from_odd_coset(values)
             .map_err(|error| self.length_error(error))
     }
 
-    fn switch_coset(
-        &self,
-        values: &mut [Scalar],
-        powers: fn(usize) -> Result<&'static [Scalar], DomainError>,
-    ) -> Result<(), DomainError> {
-        let length = values.len();
-        let powers = powers(length)?;
-        // Coefficients are only scaled between the transforms, so they may stay in the order the first one leaves.
-        transform::inverse_to_bit_reversed_unscaled(values)?;
-        let scale = transform::inverse_size(length);
-        for (index, value) in values.iter_mut().enumerate() {
-            *value *= powers[transform::bit_reversed(index, length)] * scale;
-        }
-        transform::forward_from_bit_reversed(values)
-    }
-
-    fn length_error(&self, error: DomainError) -> ErasureCodingError {
+    pub(crate) fn length_error(&self, error: DomainError) -> ErasureCodingError {
         ErasureCodingError::Length {
             given: error.length,
             max_shards: self.max_shards,
@@ -189,9 +188,11 @@ impl ErasureCoding {
                 .flat_map(|(source, parity)| [source, parity])
                 .collect());
         }
-        let mut values = recovery::coefficients(shards, self.max_shards)?;
+        let mut values = recovery::coefficients(shards, self.max_shards, self.arithmetic, false)?;
         values.resize(shards.len(), Scalar::ZERO);
-        transform::forward(&mut values).map_err(|error| self.length_error(error))?;
+        self.arithmetic
+            .forward(&mut values)
+            .map_err(|error| self.length_error(error))?;
         Ok(values)
     }
 
@@ -208,7 +209,7 @@ impl ErasureCoding {
         if let Some((source, _)) = self.recover_halves(shards, even, odd)? {
             return Ok(source);
         }
-        let mut values = recovery::coefficients(shards, self.max_shards)?;
+        let mut values = recovery::coefficients(shards, self.max_shards, self.arithmetic, false)?;
         let half = shards.len() / 2;
         if values.len() > half {
             // On the domain of the source values x^half is one.
@@ -218,7 +219,9 @@ impl ErasureCoding {
             }
         }
         values.resize(half, Scalar::ZERO);
-        transform::forward(&mut values).map_err(|error| self.length_error(error))?;
+        self.arithmetic
+            .forward(&mut values)
+            .map_err(|error| self.length_error(error))?;
         Ok(values)
     }
 
@@ -228,6 +231,26 @@ impl ErasureCoding {
     /// # Errors
     /// As [`ErasureCoding::recover`].
     pub fn recover_poly(&self, shards: &[Option<Scalar>]) -> Result<Polynomial, ErasureCodingError> {
+        self.recover_poly_with(shards, false)
+    }
+
+    /// [`ErasureCoding::recover_poly`] on all threads of `pool`, for when its latency counts.
+    ///
+    /// # Errors
+    /// As [`ErasureCoding::recover`].
+    pub fn recover_poly_parallel(
+        &self,
+        shards: &[Option<Scalar>],
+        pool: &rayon::ThreadPool,
+    ) -> Result<Polynomial, ErasureCodingError> {
+        pool.install(|| self.recover_poly_with(shards, true))
+    }
+
+    fn recover_poly_with(
+        &self,
+        shards: &[Option<Scalar>],
+        parallel: bool,
+    ) -> Result<Polynomial, ErasureCodingError> {
         self.check_shards(shards.len())?;
         let (even, odd) = completeness(shards);
         let coefficients = if exactly_half(shards) && (even || odd) {
@@ -239,21 +262,23 @@ impl ErasureCoding {
                 .copied()
                 .collect::<Vec<_>>();
             let length = values.len();
-            transform::inverse(&mut values).map_err(|error| self.length_error(error))?;
+            self.arithmetic
+                .inverse(&mut values)
+                .map_err(|error| self.length_error(error))?;
             if odd {
                 let powers =
                     transform::inverse_coset_powers(length).map_err(|error| self.length_error(error))?;
-                for (value, power) in values.iter_mut().zip(powers) {
-                    *value *= *power;
-                }
+                self.arithmetic.multiply(&mut values, powers);
             }
             values
         } else if even && odd {
             let mut values = shards.iter().flatten().copied().collect::<Vec<_>>();
-            transform::inverse(&mut values).map_err(|error| self.length_error(error))?;
+            self.arithmetic
+                .inverse(&mut values)
+                .map_err(|error| self.length_error(error))?;
             values
         } else {
-            recovery::coefficients(shards, self.max_shards)?
+            recovery::coefficients(shards, self.max_shards, self.arithmetic, parallel)?
         };
         Ok(Polynomial::from_coefficients(coefficients).trimmed())
     }

@@ -11,6 +11,5 @@ pub mod columns;
 
 mod erasure_coding;
 mod recovery;
-mod vanishing;
 
 pub use erasure_coding::{ErasureCoding, ErasureCodingError};

@@ -5,11 +5,17 @@
 
 use proptest::prelude::*;
 use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 use subspace_erasure_coding::{ErasureCoding, ErasureCodingError};
-use subspace_kzg::{Commitment, G1Point, Polynomial, Scalar, transform};
+use subspace_kzg::{Arithmetic, Commitment, G1Point, Polynomial, Scalar, transform};
 
 fn erasure_coding(scale: usize) -> ErasureCoding {
     ErasureCoding::new(NonZeroUsize::new(scale).unwrap()).unwrap()
+}
+
+fn pool() -> &'static rayon::ThreadPool {
+    static POOL: OnceLock<rayon::ThreadPool> = OnceLock::new();
+    POOL.get_or_init(|| rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap())
 }
 
 fn any_scalar() -> impl Strategy<Value = Scalar> {
@@ -63,13 +69,14 @@ proptest! {
         let values = codeword(&source);
         let present = n + extra.index(n + 1);
         let shards = keep(&values, &order[..present]);
-        let erasure_coding = erasure_coding(9);
-        prop_assert_eq!(erasure_coding.recover(&shards).unwrap(), values);
-        prop_assert_eq!(erasure_coding.recover_source(&shards).unwrap(), source.clone());
-        prop_assert_eq!(
-            erasure_coding.recover_poly(&shards).unwrap(),
-            Polynomial::interpolate(&source).unwrap().trimmed()
-        );
+        let polynomial = Polynomial::interpolate(&source).unwrap().trimmed();
+        for arithmetic in Arithmetic::supported() {
+            let erasure_coding = erasure_coding(9).with_arithmetic(arithmetic);
+            prop_assert_eq!(&erasure_coding.recover(&shards).unwrap(), &values);
+            prop_assert_eq!(&erasure_coding.recover_source(&shards).unwrap(), &source);
+            prop_assert_eq!(&erasure_coding.recover_poly(&shards).unwrap(), &polynomial);
+            prop_assert_eq!(&erasure_coding.recover_poly_parallel(&shards, pool()).unwrap(), &polynomial);
+        }
     }
 
     #[test]
@@ -102,6 +109,35 @@ proptest! {
         prop_assert_eq!(erasure_coding(16).recover(&shards).unwrap(), recovered.clone());
         let source = recovered.into_iter().step_by(2).collect::<Vec<_>>();
         prop_assert_eq!(erasure_coding(16).recover_source(&shards).unwrap(), source);
+    }
+}
+
+#[test]
+fn a_whole_record_is_recovered_with_all_instructions() {
+    let mut value = Scalar::from_u64(3);
+    let source = (0..1 << 15)
+        .map(|_| {
+            value = value.square() + Scalar::from_u64(5);
+            value
+        })
+        .collect::<Vec<_>>();
+    let values = codeword(&source);
+    let polynomial = Polynomial::interpolate(&source).unwrap();
+    // Half of the values, then more than half: those are interpolated on a larger coset.
+    for least in [1 << 15, 40_000] {
+        let shards = (0..values.len())
+            .map(|position| ((position * 7919 + 13) % values.len() < least).then_some(values[position]))
+            .collect::<Vec<_>>();
+        for arithmetic in Arithmetic::supported() {
+            let erasure_coding = erasure_coding(16).with_arithmetic(arithmetic);
+            assert!(erasure_coding.recover(&shards).unwrap() == values, "{arithmetic}");
+            assert!(
+                erasure_coding.recover_poly(&shards).unwrap() == polynomial,
+                "{arithmetic}"
+            );
+            let parallel = erasure_coding.recover_poly_parallel(&shards, pool()).unwrap();
+            assert!(parallel == polynomial, "{arithmetic}, parallel");
+        }
     }
 }
 

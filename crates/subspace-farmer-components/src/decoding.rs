@@ -110,15 +110,19 @@ impl DecodedChunks {
         self.chunks[usize::from(s_bucket)]
     }
 
-    /// The polynomial of the record in coefficient form.
+    /// The polynomial of the record in coefficient form. With a pool all its threads help.
     ///
     /// # Errors
     /// When the erasure code refuses.
     pub fn recover_polynomial(
         &self,
         erasure_coding: &ErasureCoding,
+        pool: Option<&ThreadPool>,
     ) -> Result<Polynomial, DecodeRecordError> {
-        Ok(erasure_coding.recover_poly(&self.chunks)?)
+        Ok(match pool {
+            Some(pool) => erasure_coding.recover_poly_parallel(&self.chunks, pool)?,
+            None => erasure_coding.recover_poly(&self.chunks)?,
+        })
     }
 
     /// The source record, 32 768 chunks. A chunk that was damaged gives a wrong record, not an error: compare the checksum

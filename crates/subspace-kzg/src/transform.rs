@@ -4,20 +4,16 @@
 //! (docs/protocol/kzg.md, "Evaluation domain"). Twiddle factors are kept per butterfly stage, each stage contiguous: the
 //! same 2 MiB as one table of powers, without the strides that make small stages miss the cache.
 
+pub(crate) mod portable;
 mod rows;
 
-pub use rows::{forward_rows, inverse_rows};
+pub(crate) use rows::{forward_rows, inverse_rows, permute_rows};
 
-use crate::Scalar;
-use blst::{blst_fr_ct_bfly, blst_fr_gs_bfly};
+use crate::{Arithmetic, Scalar};
 use std::sync::OnceLock;
 
 /// Largest domain of the protocol: an extended record.
 pub const MAX_DOMAIN_SIZE: usize = 1 << 16;
-
-/// Sub-transforms of this many elements (32 KiB and as much of twiddle factors) are done stage by stage; larger ones are
-/// split recursively so that the parts are finished while they are in the cache.
-const ITERATIVE_SIZE: usize = 1 << 10;
 
 /// A length that has no domain.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, thiserror::Error)]
@@ -147,10 +143,7 @@ pub fn inverse_size(n: usize) -> Scalar {
 /// # Errors
 /// [`DomainError`] when the length has no domain.
 pub fn forward(values: &mut [Scalar]) -> Result<(), DomainError> {
-    check_domain(values.len())?;
-    bit_reverse_permute(values);
-    decimation_in_time(values, &twiddles().forward);
-    Ok(())
+    Arithmetic::from_environment().forward(values)
 }
 
 /// Values to coefficients: `c_j = (1/n) · Σ v_i · w_n^(-ij)`.
@@ -158,35 +151,17 @@ pub fn forward(values: &mut [Scalar]) -> Result<(), DomainError> {
 /// # Errors
 /// [`DomainError`] when the length has no domain.
 pub fn inverse(values: &mut [Scalar]) -> Result<(), DomainError> {
-    check_domain(values.len())?;
-    bit_reverse_permute(values);
-    decimation_in_time(values, &twiddles().inverse);
-    let scale = inverse_size(values.len());
-    for value in values {
-        *value *= scale;
-    }
-    Ok(())
+    Arithmetic::from_environment().inverse(values)
 }
 
-/// Like [`inverse`], but leaves the coefficients in bit-reversed order and multiplied by the length: half of a
-/// "transform, scale, transform back" that needs no permutation (see [`forward_from_bit_reversed`]).
-///
-/// # Errors
-/// [`DomainError`] when the length has no domain.
-pub fn inverse_to_bit_reversed_unscaled(values: &mut [Scalar]) -> Result<(), DomainError> {
-    check_domain(values.len())?;
-    decimation_in_frequency(values, &twiddles().inverse);
-    Ok(())
+/// The twiddle factors of [`forward`]: `w_2m^j` at index `m + j`.
+pub(crate) fn forward_twiddles() -> &'static [Scalar] {
+    &twiddles().forward
 }
 
-/// Like [`forward`], from coefficients in bit-reversed order.
-///
-/// # Errors
-/// [`DomainError`] when the length has no domain.
-pub fn forward_from_bit_reversed(values: &mut [Scalar]) -> Result<(), DomainError> {
-    check_domain(values.len())?;
-    decimation_in_time(values, &twiddles().forward);
-    Ok(())
+/// The inverses of [`forward_twiddles`].
+pub(crate) fn inverse_twiddles() -> &'static [Scalar] {
+    &twiddles().inverse
 }
 
 /// Index of element `index` of `length` elements in bit-reversed order.
@@ -205,80 +180,6 @@ pub(crate) fn bit_reverse_permute<T>(values: &mut [T]) {
         let other = bit_reversed(index, values.len());
         if index < other {
             values.swap(index, other);
-        }
-    }
-}
-
-#[inline]
-fn butterfly_in_time(a: &mut Scalar, b: &mut Scalar, twiddle: &Scalar) {
-    // SAFETY: three distinct live field elements; `a` and `b` cannot overlap as both are mutable borrows.
-    unsafe { blst_fr_ct_bfly(&mut a.0, &mut b.0, &twiddle.0) }
-}
-
-#[inline]
-fn butterfly_in_frequency(a: &mut Scalar, b: &mut Scalar, twiddle: &Scalar) {
-    // SAFETY: three distinct live field elements; `a` and `b` cannot overlap as both are mutable borrows.
-    unsafe { blst_fr_gs_bfly(&mut a.0, &mut b.0, &twiddle.0) }
-}
-
-#[inline]
-fn butterfly_without_twiddle(a: &mut Scalar, b: &mut Scalar) {
-    let difference = *a - *b;
-    *a += *b;
-    *b = difference;
-}
-
-/// Bit-reversed order in, natural order out.
-fn decimation_in_time(values: &mut [Scalar], twiddles: &[Scalar]) {
-    if values.len() > ITERATIVE_SIZE {
-        let (low, high) = values.split_at_mut(values.len() / 2);
-        decimation_in_time(low, twiddles);
-        decimation_in_time(high, twiddles);
-        stage_in_time(values, values.len() / 2, twiddles);
-        return;
-    }
-    let mut half = 1;
-    while half < values.len() {
-        stage_in_time(values, half, twiddles);
-        half *= 2;
-    }
-}
-
-fn stage_in_time(values: &mut [Scalar], half: usize, twiddles: &[Scalar]) {
-    let twiddles = &twiddles[half..2 * half];
-    for block in values.chunks_exact_mut(2 * half) {
-        let (low, high) = block.split_at_mut(half);
-        // The first factor of every stage is one.
-        butterfly_without_twiddle(&mut low[0], &mut high[0]);
-        for ((a, b), twiddle) in low.iter_mut().zip(high).zip(twiddles).skip(1) {
-            butterfly_in_time(a, b, twiddle);
-        }
-    }
-}
-
-/// Natural order in, bit-reversed order out.
-fn decimation_in_frequency(values: &mut [Scalar], twiddles: &[Scalar]) {
-    if values.len() > ITERATIVE_SIZE {
-        stage_in_frequency(values, values.len() / 2, twiddles);
-        let (low, high) = values.split_at_mut(values.len() / 2);
-        decimation_in_frequency(low, twiddles);
-        decimation_in_frequency(high, twiddles);
-        return;
-    }
-    let mut half = values.len() / 2;
-    while half > 0 {
-        stage_in_frequency(values, half, twiddles);
-        half /= 2;
-    }
-}
-
-fn stage_in_frequency(values: &mut [Scalar], half: usize, twiddles: &[Scalar]) {
-    let twiddles = &twiddles[half..2 * half];
-    for block in values.chunks_exact_mut(2 * half) {
-        let (low, high) = block.split_at_mut(half);
-        butterfly_without_twiddle(&mut low[0], &mut high[0]);
-        for ((a, b), twiddle) in low.iter_mut().zip(high).zip(twiddles).skip(1) {
-            butterfly_in_frequency(a, b, twiddle);
         }
     }
 }

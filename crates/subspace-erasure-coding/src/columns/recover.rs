@@ -1,11 +1,11 @@
 //! Recovery of many columns that miss the same positions.
 
-use super::{Chunk, TILE_COLUMNS, check_record_lengths, multiply_row, read_row, tiles, write_row};
+use super::{Chunk, TILE_COLUMNS, check_record_lengths, read_row, tiles};
 use crate::recovery::RecoveryPlan;
 use crate::{ErasureCoding, ErasureCodingError};
 use rayon::prelude::*;
-use subspace_kzg::Scalar;
 use subspace_kzg::transform::{self, DomainError};
+use subspace_kzg::{Columns, Scalar};
 
 /// Up to this many wanted records are computed as weighted sums of the present ones (`n` multiplications a value); more are
 /// cheaper by transforms (about `18 n` multiplications a column, whatever the number wanted).
@@ -25,6 +25,7 @@ enum Method {
 ///
 /// Exactly half of the positions are used, present ones beyond them are ignored: check what comes out against commitments.
 pub struct ColumnRecovery {
+    erasure_coding: ErasureCoding,
     /// Positions whose values are used, ascending; half of all.
     used: Vec<usize>,
     total: usize,
@@ -62,11 +63,16 @@ impl ColumnRecovery {
             let missing = (0..total)
                 .filter(|position| unused[*position])
                 .collect::<Vec<_>>();
-            let plan =
-                RecoveryPlan::new(total, &missing, half).map_err(|error| length_error(error, total))?;
+            let plan = RecoveryPlan::new(total, &missing, half, erasure_coding.arithmetic(), false)
+                .map_err(|error| erasure_coding.length_error(error))?;
             (positions[..half].to_vec(), Method::General(plan))
         };
-        Ok(Self { used, total, method })
+        Ok(Self {
+            erasure_coding: *erasure_coding,
+            used,
+            total,
+            method,
+        })
     }
 
     /// Positions whose values are used, ascending; half of all. Others need not be given.
@@ -114,7 +120,7 @@ impl ColumnRecovery {
                 .iter()
                 .map(|position| self.weights(*position))
                 .collect::<Result<Vec<_>, _>>();
-            Some(weights.map_err(|error| length_error(error, self.total))?)
+            Some(weights.map_err(|error| self.erasure_coding.length_error(error))?)
         } else {
             None
         };
@@ -123,20 +129,16 @@ impl ColumnRecovery {
             outputs
                 .into_par_iter()
                 .enumerate()
-                .try_for_each_init(Tile::default, |tile, (index, outputs)| {
+                .try_for_each(|(index, outputs)| {
                     let first = index * TILE_COLUMNS;
                     let width = TILE_COLUMNS.min(chunks - first);
-                    tile.rows.resize(self.used.len() * width, Scalar::ZERO);
-                    for (index, row) in tile.rows.chunks_exact_mut(width).enumerate() {
-                        read_row(row, used[index], self.used[index], first)?;
-                    }
+                    let read = |columns: &mut Columns, row, index: usize| {
+                        read_row(columns, row, used[index], self.used[index], first)
+                    };
                     match &weights {
-                        Some(weights) => tile.write_weighted(weights, outputs, width),
-                        None => self
-                            .transform_tile(tile, &positions, outputs, width)
-                            .map_err(|error| length_error(error, self.total))?,
+                        Some(weights) => self.write_weighted(read, weights, outputs, width),
+                        None => self.write_transformed(read, &positions, outputs, width),
                     }
-                    Ok(())
                 })
         })
     }
@@ -170,116 +172,83 @@ impl ColumnRecovery {
         Ok(denominators)
     }
 
-    fn transform_tile(
+    /// One weighted sum for each output. `read` puts used value `index` of all columns into a row.
+    fn write_weighted(
         &self,
-        tile: &mut Tile,
+        read: impl Fn(&mut Columns, usize, usize) -> Result<(), ErasureCodingError>,
+        weights: &[Vec<Scalar>],
+        outputs: Vec<&mut [Chunk]>,
+        width: usize,
+    ) -> Result<(), ErasureCodingError> {
+        let mut columns = self.erasure_coding.new_columns(self.used.len(), width)?;
+        for index in 0..self.used.len() {
+            read(&mut columns, index, index)?;
+        }
+        for (weights, output) in weights.iter().zip(outputs) {
+            columns.write_weighted(weights, output);
+        }
+        Ok(())
+    }
+
+    /// Outputs at any positions by transforms.
+    fn write_transformed(
+        &self,
+        read: impl Fn(&mut Columns, usize, usize) -> Result<(), ErasureCodingError>,
         positions: &[usize],
         mut outputs: Vec<&mut [Chunk]>,
         width: usize,
-    ) -> Result<(), DomainError> {
-        let half = self.total / 2;
-        tile.interpolate(self, width)?;
-        // Now `tile.rows` has coefficients, rows in bit-reversed order.
+    ) -> Result<(), ErasureCodingError> {
+        let coefficients = self.interpolate(read, width)?;
         for parity in [0, 1] {
             if !positions.iter().any(|position| position % 2 == parity) {
                 continue;
             }
-            tile.values.clear();
-            tile.values.extend_from_slice(&tile.rows);
+            let mut values = coefficients.clone();
             if parity == 1 {
-                let powers = transform::coset_powers(half)?;
-                for (index, row) in tile.values.chunks_exact_mut(width).enumerate() {
-                    multiply_row(row, powers[transform::bit_reversed(index, half)]);
-                }
+                let powers = transform::coset_powers(self.total / 2);
+                values.multiply_rows(powers.map_err(|error| self.erasure_coding.length_error(error))?);
             }
-            transform::forward_rows(&mut tile.values, width, true)?;
+            values.forward();
             for (position, output) in positions.iter().zip(&mut outputs) {
                 if position % 2 == parity {
-                    let row = position / 2 * width;
-                    write_row(output, &tile.values[row..row + width]);
+                    values.write_row(position / 2, output);
                 }
             }
         }
         Ok(())
     }
-}
 
-/// Buffers of one thread.
-#[derive(Default)]
-struct Tile {
-    /// Used values, later coefficients.
-    rows: Vec<Scalar>,
-    values: Vec<Scalar>,
-}
-
-impl Tile {
-    fn write_weighted(&mut self, weights: &[Vec<Scalar>], outputs: Vec<&mut [Chunk]>, width: usize) {
-        for (weights, output) in weights.iter().zip(outputs) {
-            self.values.clear();
-            self.values.resize(width, Scalar::ZERO);
-            for (row, weight) in self.rows.chunks_exact(width).zip(weights) {
-                for (sum, value) in self.values.iter_mut().zip(row) {
-                    *sum += *value * *weight;
-                }
+    /// The coefficients of all columns.
+    fn interpolate(
+        &self,
+        read: impl Fn(&mut Columns, usize, usize) -> Result<(), ErasureCodingError>,
+        width: usize,
+    ) -> Result<Columns, ErasureCodingError> {
+        let domain = |error| self.erasure_coding.length_error(error);
+        let Method::General(plan) = &self.method else {
+            let mut columns = self.erasure_coding.new_columns(self.used.len(), width)?;
+            for index in 0..self.used.len() {
+                read(&mut columns, index, index)?;
             }
-            write_row(output, &self.values);
+            if matches!(self.method, Method::FromParity) {
+                columns.interpolate_odd_coset().map_err(domain)?;
+            } else {
+                columns.inverse_and_multiply(None);
+            }
+            return Ok(columns);
+        };
+        let mut columns = self.erasure_coding.new_columns(self.total, width)?;
+        for (index, position) in self.used.iter().enumerate() {
+            read(&mut columns, *position, index)?;
         }
-    }
-
-    /// Turns the used values in `rows` into coefficients, rows in bit-reversed order.
-    fn interpolate(&mut self, recovery: &ColumnRecovery, width: usize) -> Result<(), DomainError> {
-        let half = recovery.total / 2;
-        let scale = transform::inverse_size(half);
-        match &recovery.method {
-            Method::FromSource => {
-                transform::inverse_rows(&mut self.rows, width)?;
-                multiply_row(&mut self.rows, scale);
-            }
-            Method::FromParity => {
-                transform::inverse_rows(&mut self.rows, width)?;
-                self.scale_coefficients(transform::inverse_coset_powers(half)?, scale, width);
-            }
-            Method::General(plan) => {
-                self.values.clear();
-                self.values.resize(recovery.total * width, Scalar::ZERO);
-                for (row, position) in self.rows.chunks_exact(width).zip(&recovery.used) {
-                    let values = &mut self.values[position * width..(position + 1) * width];
-                    values.copy_from_slice(row);
-                    multiply_row(values, plan.vanishing_values[*position]);
-                }
-                transform::inverse_rows(&mut self.values, width)?;
-                // Coefficients j and j + half stand in neighbouring rows, and the pairs in bit-reversed order of j.
-                let pairs = self.values.chunks_exact(2 * width);
-                for (index, (folded, pair)) in self.rows.chunks_exact_mut(width).zip(pairs).enumerate() {
-                    let (low, high) = pair.split_at(width);
-                    let power = plan.coset_powers[transform::bit_reversed(index, half)];
-                    for ((folded, low), high) in folded.iter_mut().zip(low).zip(high) {
-                        *folded = (*low + *high * plan.coset_wrap) * power;
-                    }
-                }
-                transform::forward_rows(&mut self.rows, width, true)?;
-                for (row, inverse) in self.rows.chunks_exact_mut(width).zip(&plan.vanishing_inverses) {
-                    multiply_row(row, *inverse);
-                }
-                transform::inverse_rows(&mut self.rows, width)?;
-                // Both inverse transforms left their length as a factor.
-                let scale = scale * transform::inverse_size(recovery.total);
-                self.scale_coefficients(&plan.inverse_coset_powers, scale, width);
-            }
-        }
-        Ok(())
-    }
-
-    fn scale_coefficients(&mut self, powers: &[Scalar], scale: Scalar, width: usize) {
-        for (index, row) in self.rows.chunks_exact_mut(width).enumerate() {
-            multiply_row(row, powers[transform::bit_reversed(index, powers.len())] * scale);
-        }
-    }
-}
-
-fn length_error(error: DomainError, total: usize) -> ErasureCodingError {
-    ErasureCodingError::Length {
-        given: error.length,
-        max_shards: total,
+        columns.multiply_rows(&plan.vanishing_values);
+        // Coefficients of D · Z, then their values on the coset.
+        columns.inverse_and_multiply(None);
+        columns.fold(plan.coset_wrap);
+        columns.multiply_rows(&plan.coset_powers);
+        columns.forward();
+        columns.multiply_rows(&plan.vanishing_inverses);
+        columns.inverse_and_multiply(Some(&plan.inverse_coset_powers));
+        Ok(columns)
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 use std::num::NonZeroUsize;
+use subspace_kzg::Arithmetic;
 
 fn pool() -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap()
@@ -34,7 +35,8 @@ fn extend_naively(source: &[Vec<Chunk>]) -> Vec<Vec<Chunk>> {
             .iter()
             .map(|record| Scalar::try_from_bytes(&record[column]).unwrap())
             .collect::<Vec<_>>();
-        let parity = erasure_coding().extend(&values).unwrap();
+        let portable = erasure_coding().with_arithmetic(Arithmetic::PORTABLE);
+        let parity = portable.extend(&values).unwrap();
         for (index, (source, parity)) in values.iter().zip(parity).enumerate() {
             all[2 * index][column] = source.to_bytes();
             all[2 * index + 1][column] = parity.to_bytes();
@@ -43,8 +45,14 @@ fn extend_naively(source: &[Vec<Chunk>]) -> Vec<Vec<Chunk>> {
     all
 }
 
-fn recover(all: &[Vec<Chunk>], present: &[bool], wanted: &[usize]) -> Vec<Vec<Chunk>> {
-    let recovery = ColumnRecovery::new(&erasure_coding(), present).unwrap();
+fn recover(
+    arithmetic: Arithmetic,
+    all: &[Vec<Chunk>],
+    present: &[bool],
+    wanted: &[usize],
+) -> Vec<Vec<Chunk>> {
+    let erasure_coding = erasure_coding().with_arithmetic(arithmetic);
+    let recovery = ColumnRecovery::new(&erasure_coding, present).unwrap();
     let records = all
         .iter()
         .zip(present)
@@ -64,14 +72,17 @@ fn recover(all: &[Vec<Chunk>], present: &[bool], wanted: &[usize]) -> Vec<Vec<Ch
 fn records_are_extended_column_by_column() {
     // Neither a whole number of tiles nor less than one.
     let source = records(8, 2 * TILE_COLUMNS + 5, 3);
-    let mut parity = vec![vec![[0; 32]; source[0].len()]; source.len()];
-    let mut buffers = parity.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>();
-    erasure_coding()
-        .extend_records(&source, &mut buffers, &pool())
-        .unwrap();
     let expected = extend_naively(&source);
-    for (index, parity) in parity.iter().enumerate() {
-        assert_eq!(*parity, expected[2 * index + 1]);
+    for arithmetic in Arithmetic::supported() {
+        let mut parity = vec![vec![[0; 32]; source[0].len()]; source.len()];
+        let mut buffers = parity.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>();
+        erasure_coding()
+            .with_arithmetic(arithmetic)
+            .extend_records(&source, &mut buffers, &pool())
+            .unwrap();
+        for (index, parity) in parity.iter().enumerate() {
+            assert_eq!(*parity, expected[2 * index + 1], "{arithmetic}");
+        }
     }
 }
 
@@ -81,10 +92,13 @@ fn damaged_chunks_and_unequal_records_are_refused() {
     source[2][1] = [0xff; 32];
     let mut parity = vec![vec![[0; 32]; 3]; 4];
     let mut buffers = parity.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>();
-    assert_eq!(
-        erasure_coding().extend_records(&source, &mut buffers, &pool()),
-        Err(ErasureCodingError::NotCanonical { record: 2, chunk: 1 })
-    );
+    for arithmetic in Arithmetic::supported() {
+        let erasure_coding = erasure_coding().with_arithmetic(arithmetic);
+        assert_eq!(
+            erasure_coding.extend_records(&source, &mut buffers, &pool()),
+            Err(ErasureCodingError::NotCanonical { record: 2, chunk: 1 })
+        );
+    }
     source[2].pop();
     assert_eq!(
         erasure_coding().extend_records(&source, &mut buffers, &pool()),
@@ -112,11 +126,13 @@ fn a_segment_is_recovered_from_each_kind_of_half() {
     ];
     for present in kinds {
         let present = (0..256).map(present).collect::<Vec<_>>();
-        assert_eq!(recover(&all, &present, &everything), all);
-        assert_eq!(
-            recover(&all, &present, &[200, 3]),
-            [all[200].clone(), all[3].clone()]
-        );
+        for arithmetic in Arithmetic::supported() {
+            assert_eq!(recover(arithmetic, &all, &present, &everything), all);
+            assert_eq!(
+                recover(arithmetic, &all, &present, &[200, 3]),
+                [all[200].clone(), all[3].clone()]
+            );
+        }
     }
 }
 
@@ -137,9 +153,11 @@ proptest! {
             present[*position] = true;
         }
         let wanted = &order[16 - wanted_count..];
-        let recovered = recover(&all, &present, wanted);
-        for (position, record) in wanted.iter().zip(recovered) {
-            prop_assert_eq!(&all[*position], &record);
+        for arithmetic in Arithmetic::supported() {
+            let recovered = recover(arithmetic, &all, &present, wanted);
+            for (position, record) in wanted.iter().zip(recovered) {
+                prop_assert_eq!(&all[*position], &record);
+            }
         }
     }
 }

@@ -77,7 +77,7 @@ pub fn prove(
     drop(table);
     let chunk = decoded.chunk(s_bucket).ok_or(missing_proof)?;
 
-    let polynomial = decoded.recover_polynomial(erasure_coding)?.trimmed();
+    let polynomial = decoded.recover_polynomial(erasure_coding, Some(pool))?.trimmed();
     let index = u32::from(s_bucket);
     let witness = kzg.create_witness_parallel(&polynomial, NUM_S_BUCKETS, index, pool)?;
     let matches = Commitment::try_from(&request.record_commitment)

@@ -81,8 +81,6 @@ fn lengths_without_a_domain_are_refused() {
         );
         assert!(domain_point(length, 0).is_err());
     }
-    assert!(forward_rows(&mut [Scalar::ONE; 12], 5, false).is_err());
-    assert!(inverse_rows(&mut [], 0).is_err());
 }
 
 #[test]
@@ -113,47 +111,5 @@ proptest! {
         prop_assert_eq!(&values, &naive_forward(&coefficients));
         inverse(&mut values).unwrap();
         prop_assert_eq!(values, coefficients);
-    }
-
-    #[test]
-    fn the_transforms_without_permutation_are_the_same_ones(values in powers_of_two_values()) {
-        let mut direct = values.clone();
-        inverse(&mut direct).unwrap();
-        let mut reordered = values.clone();
-        inverse_to_bit_reversed_unscaled(&mut reordered).unwrap();
-        let scale = inverse_size(values.len());
-        for (index, value) in reordered.iter().enumerate() {
-            prop_assert_eq!(*value * scale, direct[bit_reversed(index, values.len())]);
-        }
-        forward_from_bit_reversed(&mut reordered).unwrap();
-        for (reordered, value) in reordered.iter().zip(&values) {
-            prop_assert_eq!(*reordered * scale, *value);
-        }
-    }
-
-    #[test]
-    fn rows_are_transformed_like_single_columns(values in powers_of_two_values(), width in 1..4_usize) {
-        let column = |shift: usize| (0..values.len()).map(|i| values[(i + shift) % values.len()]).collect::<Vec<_>>();
-        let mut rows = Vec::new();
-        for index in 0..values.len() {
-            for shift in 0..width {
-                rows.push(column(shift)[index]);
-            }
-        }
-        let mut inverted = rows.clone();
-        forward_rows(&mut rows, width, false).unwrap();
-        inverse_rows(&mut inverted, width).unwrap();
-        let scale = inverse_size(values.len());
-        for shift in 0..width {
-            let mut expected = column(shift);
-            forward(&mut expected).unwrap();
-            let mut expected_inverse = column(shift);
-            inverse(&mut expected_inverse).unwrap();
-            for index in 0..values.len() {
-                prop_assert_eq!(rows[index * width + shift], expected[index]);
-                let place = bit_reversed(index, values.len()) * width + shift;
-                prop_assert_eq!(inverted[place] * scale, expected_inverse[index]);
-            }
-        }
     }
 }

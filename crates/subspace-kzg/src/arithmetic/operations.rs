@@ -1,0 +1,121 @@
+//! Transforms and element by element arithmetic with the instructions chosen.
+
+use super::{Arithmetic, Kind};
+use crate::Scalar;
+#[cfg(target_arch = "x86_64")]
+use crate::lanes;
+use crate::transform::{DomainError, check_domain, coset_powers, inverse_coset_powers, portable};
+
+impl Arithmetic {
+    /// Coefficients to values, see [`transform::forward`](crate::transform::forward).
+    ///
+    /// # Errors
+    /// [`DomainError`] when the length has no domain.
+    pub fn forward(self, values: &mut [Scalar]) -> Result<(), DomainError> {
+        check_domain(values.len())?;
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Lanes(token) if values.len() >= lanes::MIN_TRANSFORM => lanes::forward(token, values),
+            _ => portable::forward(values),
+        }
+        Ok(())
+    }
+
+    /// Values to coefficients, see [`transform::inverse`](crate::transform::inverse).
+    ///
+    /// # Errors
+    /// [`DomainError`] when the length has no domain.
+    pub fn inverse(self, values: &mut [Scalar]) -> Result<(), DomainError> {
+        check_domain(values.len())?;
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Lanes(token) if values.len() >= lanes::MIN_TRANSFORM => lanes::inverse(token, values),
+            _ => portable::inverse(values),
+        }
+        Ok(())
+    }
+
+    /// From the values of a polynomial of `n` coefficients on `w_n^i` to those on `w_2n^(2i + 1)`.
+    ///
+    /// # Errors
+    /// [`DomainError`] when twice the length has no domain.
+    pub fn to_odd_coset(self, values: &mut [Scalar]) -> Result<(), DomainError> {
+        let powers = coset_powers(values.len())?;
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Lanes(token) if values.len() >= lanes::MIN_TRANSFORM => lanes::to_odd_coset(token, values),
+            _ => portable::switch_coset(values, powers),
+        }
+        Ok(())
+    }
+
+    /// The inverse of [`Self::to_odd_coset`].
+    ///
+    /// # Errors
+    /// [`DomainError`] when twice the length has no domain.
+    pub fn from_odd_coset(self, values: &mut [Scalar]) -> Result<(), DomainError> {
+        let powers = inverse_coset_powers(values.len())?;
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Lanes(token) if values.len() >= lanes::MIN_TRANSFORM => {
+                lanes::from_odd_coset(token, values)
+            }
+            _ => portable::switch_coset(values, powers),
+        }
+        Ok(())
+    }
+
+    /// Multiplies each scalar by the factor at the same index; scalars beyond the factors stay.
+    pub fn multiply(self, scalars: &mut [Scalar], factors: &[Scalar]) {
+        let length = scalars.len().min(factors.len());
+        let (scalars, factors) = (&mut scalars[..length], &factors[..length]);
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Lanes(token) => lanes::multiply(token, scalars, factors),
+            Kind::Portable => {
+                for (scalar, factor) in scalars.iter_mut().zip(factors) {
+                    *scalar *= *factor;
+                }
+            }
+        }
+    }
+
+    /// Multiplies all scalars by `factor`.
+    pub fn scale(self, scalars: &mut [Scalar], factor: Scalar) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Lanes(token) => lanes::scale(token, scalars, factor),
+            Kind::Portable => {
+                for scalar in scalars {
+                    *scalar *= factor;
+                }
+            }
+        }
+    }
+
+    /// `base^0, base^1, ...`, `count` of them.
+    pub fn powers(self, base: Scalar, count: usize) -> Vec<Scalar> {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Lanes(token) => lanes::powers(token, base, count),
+            Kind::Portable => {
+                let next = |power: &Scalar| Some(*power * base);
+                std::iter::successors(Some(Scalar::ONE), next)
+                    .take(count)
+                    .collect()
+            }
+        }
+    }
+
+    /// Replaces every scalar by its inverse; zeroes stay zero.
+    pub fn batch_inverse(self, scalars: &mut [Scalar]) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Lanes(token) => lanes::batch_inverse(token, scalars),
+            Kind::Portable => Scalar::batch_inverse(scalars),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
