@@ -6,7 +6,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use subspace_kzg::{
-    Commitment, CommitmentBatch, Kzg, Opening, Polynomial, ReferenceString, Scalar, transform,
+    Commitment, CommitmentBatch, Kzg, Opening, Polynomial, ReferenceString, Scalar, SimdLevel, transform,
 };
 
 const NUM_CHUNKS: usize = 32_768;
@@ -27,6 +27,8 @@ fn benchmark(criterion: &mut Criterion) {
     let reference_string = ReferenceString::insecure_development(&pool);
     let plain = Kzg::new(reference_string.clone());
     let kzg = Kzg::new(reference_string.clone()).with_precomputation(&pool);
+    let portable =
+        Kzg::with_simd_level(reference_string.clone(), SimdLevel::Portable).with_precomputation(&pool);
     let record = values(NUM_CHUNKS, 3);
     let polynomial = Polynomial::interpolate(&record).unwrap();
 
@@ -34,6 +36,9 @@ fn benchmark(criterion: &mut Criterion) {
     group.sample_size(10);
     group.bench_function("commit_2_15", |bencher| {
         bencher.iter(|| kzg.commit(black_box(&polynomial)))
+    });
+    group.bench_function("commit_2_15_portable", |bencher| {
+        bencher.iter(|| portable.commit(black_box(&polynomial)));
     });
     group.bench_function("commit_2_15_without_tables", |bencher| {
         bencher.iter(|| plain.commit(black_box(&polynomial)));

@@ -34,7 +34,7 @@ pub(crate) fn mul(a: &blst_fp, b: &blst_fp) -> blst_fp {
 }
 
 #[inline]
-pub(crate) fn square(a: &blst_fp) -> blst_fp {
+fn square(a: &blst_fp) -> blst_fp {
     let mut result = MaybeUninit::uninit();
     // SAFETY: the pointers are to live field elements, and the function writes the whole result.
     unsafe {
