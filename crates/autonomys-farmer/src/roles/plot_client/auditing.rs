@@ -113,7 +113,7 @@ pub(super) async fn audit(auditors: &[Auditor], slot_info: SlotInfo, within: Dur
         let Some(busy) = Busy::begin(&auditor.busy) else {
             tracing::warn!(
                 slot, directory = %auditor.farm.directory().display(),
-                "slot skipped on this farm: the audit of an earlier slot still runs, the disk is too slow"
+                "slot skipped on this farm: the audit of an earlier slot still runs; the disk or the processors are too slow"
             );
             continue;
         };
@@ -134,7 +134,7 @@ pub(super) async fn audit(auditors: &[Auditor], slot_info: SlotInfo, within: Dur
                 tracing::warn!(
                     slot,
                     farms = audits.len(),
-                    "farms are not audited in time and miss the slot: their disks are too slow"
+                    "farms are not audited in time and miss the slot: their disks or the processors are too slow"
                 );
                 break;
             }
