@@ -2,7 +2,6 @@
 
 use crate::args::nats::NatsArgs;
 use crate::{dev, logging, roles, util};
-use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -50,30 +49,6 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::DevNode(command) => dev::run_node(command).map(|()| ExitCode::SUCCESS),
         Command::Util(args) => util::run(args),
     }
-}
-
-/// Help and version as usual; anything wrong as one sentence and exit code 1, like every other bad input.
-pub(crate) fn report_usage_error(error: &clap::Error) -> ExitCode {
-    if matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-    ) {
-        // A closed pipe (`--help | head`) is not worth a complaint.
-        let _ = error.print();
-        return if error.use_stderr() {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        };
-    }
-    let text = error.to_string();
-    // The first paragraph is the sentence; usage and tips follow after an empty line.
-    let sentence = text.split("\n\n").next().unwrap_or(&text);
-    let sentence = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
-    eprintln!("{sentence} (--help shows how it is written)");
-    ExitCode::FAILURE
 }
 
 #[cfg(test)]

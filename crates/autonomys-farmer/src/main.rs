@@ -3,18 +3,17 @@
 mod args;
 mod cli;
 mod dev;
-mod logging;
 mod roles;
-mod shutdown;
 mod util;
 
+use autonomys_command::{logging, shutdown, usage};
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return cli::report_usage_error(&error),
+        Err(error) => return usage::report(&error),
     };
     match cli::run(cli) {
         Ok(code) => code,

@@ -1,6 +1,7 @@
 //! Arguments that several commands share.
 
-pub(crate) mod kzg;
 pub(crate) mod nats;
 pub(crate) mod path;
 pub(crate) mod reward_address;
+
+pub(crate) use autonomys_command::kzg;

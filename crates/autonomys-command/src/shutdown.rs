@@ -14,7 +14,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 const THREADS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs `role` on a runtime of its own until it ends, but not for long once it was told to stop.
-pub(crate) fn run_until_stopped<F: Future<Output = Result<()>>>(
+pub fn run_until_stopped<F: Future<Output = Result<()>>>(
     role: impl FnOnce(CancellationToken) -> F,
 ) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -48,7 +48,7 @@ async fn end_in_time(
 }
 
 /// Cancels the returned token at the first signal; the second ends the process.
-pub(crate) fn token_on_signal() -> anyhow::Result<CancellationToken> {
+pub fn token_on_signal() -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

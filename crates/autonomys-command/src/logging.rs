@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
+pub enum LogFormat {
     /// One line for people
     Human,
     /// One JSON object a line
@@ -15,16 +15,16 @@ pub(crate) enum LogFormat {
 
 /// Options of the log, accepted by every command.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct LoggingArgs {
+pub struct LoggingArgs {
     /// Form of log lines; RUST_LOG filters them, as in RUST_LOG=debug
     #[arg(long, value_enum, default_value = "human", global = true)]
-    pub(crate) log_format: LogFormat,
+    pub log_format: LogFormat,
 }
 
 /// Starts the log on standard error, so that standard output stays for results.
 ///
 /// `others` are the crates whose news belong to other processes: of them only warnings are shown.
-pub(crate) fn start(args: &LoggingArgs, others: &[&str]) -> anyhow::Result<()> {
+pub fn start(args: &LoggingArgs, others: &[&str]) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
         // The client library reports each failed attempt; our own connection state says it once.
         let mut filter = "info,async_nats=warn,jsonrpsee=warn".to_string();

@@ -11,14 +11,14 @@ const FILE_NAME: &str = "eth-public-parameters.bin";
 
 /// Options of every process that commits or verifies.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct KzgArgs {
+pub struct KzgArgs {
     /// KZG parameters to use instead of those that `util kzg-params import` has stored
     #[arg(long, value_name = "FILE")]
-    pub(crate) kzg_params: Option<PathBuf>,
+    pub kzg_params: Option<PathBuf>,
 }
 
 /// Where `util kzg-params import` stores the parameters.
-pub(crate) fn stored_parameters() -> Result<PathBuf> {
+pub fn stored_parameters() -> Result<PathBuf> {
     let data =
         dirs::data_dir().context("no data directory is known for this user; set HOME or XDG_DATA_HOME")?;
     Ok(data.join("autonomys-farmer/kzg").join(FILE_NAME))
@@ -27,7 +27,7 @@ pub(crate) fn stored_parameters() -> Result<PathBuf> {
 impl KzgArgs {
     /// KZG with the parameters that the chain runs on, from the file that was named, else generated or as imported. Takes about half
     /// a second of computation.
-    pub(crate) fn load(&self, required: ReferenceStringKind, pool: &rayon::ThreadPool) -> Result<Kzg> {
+    pub fn load(&self, required: ReferenceStringKind, pool: &rayon::ThreadPool) -> Result<Kzg> {
         let parameters = match (self.named(pool)?, required) {
             (Some(parameters), _) => parameters,
             (None, ReferenceStringKind::InsecureDevelopment) => ReferenceString::insecure_development(pool),
@@ -62,7 +62,7 @@ impl KzgArgs {
     }
 
     /// Parameters of the file that was named, of either kind; `None` when none was.
-    pub(crate) fn named(&self, pool: &rayon::ThreadPool) -> Result<Option<ReferenceString>> {
+    pub fn named(&self, pool: &rayon::ThreadPool) -> Result<Option<ReferenceString>> {
         self.kzg_params
             .as_deref()
             .map(|path| read(path, pool))
