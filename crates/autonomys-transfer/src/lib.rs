@@ -24,6 +24,7 @@ pub mod message;
 pub mod server;
 pub mod source;
 
+pub use client::{Asked, Fetch, FetchOptions, Fetched, Outcome, Source, Want};
 pub use client::{ItemStream, Peer, PeerStats, Pool, PoolOptions, SectorChunk, SectorStream};
 pub use error::{ErrorCode, FrameError, Refusal, TransferError};
 pub use handshake::SessionKey;

@@ -48,6 +48,14 @@ pub const MAX_POOL_CONNECTIONS: usize = 256;
 /// Frames waiting for the socket of one connection; their bytes are bounded by the credits, this bounds their number.
 pub const OUTGOING_QUEUE: usize = 64;
 
+/// Bytes that one `Pool::fetch` may have asked for and not yet handed out, unless its caller says otherwise: about 60 pieces, which
+/// keeps several peers busy.
+pub const FETCH_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
+
+/// One source's time to deliver one item in `Pool::fetch`, unless its caller says otherwise: far past any healthy disk and line, so
+/// that only a peer that hangs meets it.
+pub const FETCH_ITEM_DEADLINE: Duration = Duration::from_secs(10);
+
 /// First delay before a failed peer is tried again: a restart of a process takes about this long.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 
