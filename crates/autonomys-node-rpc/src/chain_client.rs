@@ -4,14 +4,14 @@ use crate::chain_types::{HashOrList, HexHash, HexNumber, NumberOrList, RpcHeader
 use crate::client::optional;
 use crate::error::from_library;
 use crate::url::{http_url, websocket_url};
-use crate::{NodeRpcError, limits, names, wire};
+use crate::{BatchSize, ChainNature, NodeRpcError, limits, names, wire};
 use jsonrpsee::core::client::ClientT;
 use jsonrpsee::core::params::{ArrayParams, BatchRequestBuilder};
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
 use jsonrpsee::rpc_params;
 use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use serde::de::DeserializeOwned;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 use subspace_core_primitives::rpc::FarmerAppInfo;
 use subspace_core_primitives::segments::{SegmentHeader, SegmentIndex};
@@ -24,9 +24,7 @@ enum Transport {
 /// Reads a node's chain. Does not reconnect: over HTTP there is nothing to reconnect; over WebSocket make a new one.
 pub struct ChainClient {
     transport: Transport,
-    /// Blocks per batch request, adapted to what the node takes; 1 means single requests.
-    batch: AtomicUsize,
-    batches_refused: AtomicBool,
+    batch: Arc<BatchSize>,
 }
 
 impl ChainClient {
@@ -35,6 +33,14 @@ impl ChainClient {
     /// # Errors
     /// [`NodeRpcError::InvalidUrl`] or [`NodeRpcError::Connect`].
     pub async fn connect(url: &str) -> Result<Self, NodeRpcError> {
+        Self::connect_sharing(url, Arc::default()).await
+    }
+
+    /// The same for one of several connections to one node, which learn together how many blocks it takes at a time.
+    ///
+    /// # Errors
+    /// [`NodeRpcError::InvalidUrl`] or [`NodeRpcError::Connect`].
+    pub async fn connect_sharing(url: &str, batch: Arc<BatchSize>) -> Result<Self, NodeRpcError> {
         let connect = |error: jsonrpsee::core::ClientError| NodeRpcError::Connect {
             url: url.to_string(),
             reason: error.to_string(),
@@ -59,11 +65,7 @@ impl ChainClient {
                 .map_err(connect)?;
             Transport::WebSocket(client)
         };
-        Ok(Self {
-            transport,
-            batch: AtomicUsize::new(limits::INITIAL_BLOCK_BATCH),
-            batches_refused: AtomicBool::new(false),
-        })
+        Ok(Self { transport, batch })
     }
 
     async fn call<T: DeserializeOwned>(
@@ -121,6 +123,21 @@ impl ChainClient {
         .await
     }
 
+    /// Kind of chain and what it is made of.
+    ///
+    /// # Errors
+    /// See [`NodeRpcError`].
+    pub async fn chain_nature(&self) -> Result<ChainNature, NodeRpcError> {
+        let timeout = limits::REQUEST_TIMEOUT;
+        let chain_type = self
+            .call(names::SYSTEM_CHAIN_TYPE, rpc_params![], timeout)
+            .await?;
+        let properties = self
+            .call(names::SYSTEM_PROPERTIES, rpc_params![], timeout)
+            .await?;
+        Ok(ChainNature::from_answers(&chain_type, &properties))
+    }
+
     /// Header of a block, of the best one without a hash.
     ///
     /// # Errors
@@ -176,10 +193,11 @@ impl ChainClient {
     pub async fn blocks(&self, hashes: &[HexHash]) -> Result<Vec<Option<RpcSignedBlock>>, NodeRpcError> {
         let mut blocks = Vec::with_capacity(hashes.len());
         while blocks.len() < hashes.len() {
-            let size = self
-                .batch
-                .load(Ordering::Relaxed)
-                .clamp(1, hashes.len() - blocks.len());
+            let most = match &self.transport {
+                Transport::Http(_) => hashes.len() - blocks.len(),
+                Transport::WebSocket(_) => (hashes.len() - blocks.len()).min(limits::MAX_BLOCKS_IN_FLIGHT),
+            };
+            let size = self.batch.get().clamp(1, most);
             let part = &hashes[blocks.len()..blocks.len() + size];
             let read = match &self.transport {
                 Transport::Http(client) if size > 1 => block_batch(client, part).await,
@@ -187,26 +205,11 @@ impl ChainClient {
             };
             match read {
                 Ok(part) => {
-                    if part.iter().map(text_size).sum::<usize>() < limits::BLOCK_BATCH_REPLY_SIZE / 2 {
-                        let most = if self.batches_refused.load(Ordering::Relaxed) {
-                            1
-                        } else {
-                            limits::MAX_BLOCK_BATCH
-                        };
-                        self.batch.store((size * 2).min(most), Ordering::Relaxed);
-                    }
+                    self.batch
+                        .answered(size, part.iter().flatten().map(text_size).sum());
                     blocks.extend(part);
                 }
-                Err(NodeRpcError::Refused {
-                    code: wire::BATCHES_DISABLED,
-                    ..
-                }) if size > 1 => {
-                    self.batches_refused.store(true, Ordering::Relaxed);
-                    self.batch.store(1, Ordering::Relaxed);
-                }
-                Err(error) if size > 1 && is_too_large(&error) => {
-                    self.batch.store(size / 2, Ordering::Relaxed)
-                }
+                Err(error) if size > 1 && is_too_large(&error) => self.batch.refused(size),
                 Err(error) => return Err(error),
             }
         }
@@ -214,17 +217,17 @@ impl ChainClient {
     }
 }
 
-/// Bytes of hexadecimal text of a block, about.
-fn text_size(block: &Option<RpcSignedBlock>) -> usize {
-    let block = block.as_ref();
-    block.map_or(0, |block| {
-        block
-            .block
-            .extrinsics
-            .iter()
-            .map(|extrinsic| 2 * extrinsic.0.len())
-            .sum()
-    })
+/// Bytes of JSON text of a block, about.
+fn text_size(block: &RpcSignedBlock) -> usize {
+    /// Names and punctuation.
+    const FRAME: usize = 600;
+    /// A byte as a number with its comma, on average.
+    const NUMBER: usize = 4;
+    let logs = block.block.header.digest.logs.iter();
+    let bytes: usize = logs.chain(&block.block.extrinsics).map(|item| item.0.len()).sum();
+    let justifications = block.justifications.iter().flatten();
+    let numbers: usize = justifications.map(|(_, payload)| payload.len()).sum();
+    FRAME + 2 * bytes + NUMBER * numbers
 }
 
 async fn block_batch(
@@ -267,7 +270,8 @@ fn is_too_large(error: &NodeRpcError) -> bool {
     match error {
         NodeRpcError::Refused { code, .. } => matches!(
             *code,
-            wire::RESPONSE_TOO_LARGE
+            wire::BATCHES_DISABLED
+                | wire::RESPONSE_TOO_LARGE
                 | wire::BATCH_TOO_LONG
                 | wire::BATCH_RESPONSE_TOO_LARGE
                 | wire::REQUEST_TOO_LARGE

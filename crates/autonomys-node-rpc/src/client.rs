@@ -1,6 +1,5 @@
 //! The reconnecting WebSocket client.
 
-mod backoff;
 mod calls;
 mod headers;
 mod link;

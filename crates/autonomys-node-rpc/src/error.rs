@@ -124,7 +124,7 @@ impl NodeRpcError {
     }
 
     /// Whether repeating the same (idempotent) request on another connection may help.
-    pub(crate) fn is_connection_problem(&self) -> bool {
+    pub fn is_connection_problem(&self) -> bool {
         matches!(
             self,
             Self::ConnectionLost { .. } | Self::NotConnected { .. } | Self::Connect { .. }

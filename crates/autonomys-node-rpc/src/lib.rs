@@ -9,7 +9,10 @@
 //! * [`ChainClient`]: request-only client over HTTP or WebSocket for reading many blocks;
 //! * [`server`]: the traits that a node implements (the development node does).
 
+pub mod backoff;
+pub mod batching;
 pub mod chain_client;
+pub mod chain_nature;
 pub mod chain_types;
 pub mod client;
 pub mod error;
@@ -19,7 +22,10 @@ pub mod server;
 pub mod url;
 pub mod wire;
 
+pub use backoff::Backoff;
+pub use batching::BatchSize;
 pub use chain_client::ChainClient;
+pub use chain_nature::ChainNature;
 pub use client::{
     AnnouncedSlot, ArchivedSegment, ConnectionState, HeaderOrigin, NodeClient, NodeClientConfig,
 };

@@ -63,8 +63,10 @@ pub const REMEMBERED_SLOTS: usize = 64;
 pub const FARMER_APP_INFO_MAX_AGE: Duration = Duration::from_secs(1);
 /// Blocks of the first batch request of an exporter.
 pub const INITIAL_BLOCK_BATCH: usize = 32;
-/// Blocks of one batch request at most.
-pub const MAX_BLOCK_BATCH: usize = 128;
+/// Blocks of one batch request at most: an empty block is 3 KB of text, so that a thousand come close to the size aimed at.
+pub const MAX_BLOCK_BATCH: usize = 1000;
+/// Blocks asked for one by one on a WebSocket at the same time; a node buffers 64 messages for a connection.
+pub const MAX_BLOCKS_IN_FLIGHT: usize = 32;
 /// Bytes of text that a reply with several blocks should have.
 pub const BLOCK_BATCH_REPLY_SIZE: usize = 4 * 1024 * 1024;
 /// Block hashes asked for in one call.

@@ -1,8 +1,8 @@
 //! The task that keeps a connection open and feeds its notifications to the consumers.
 
-use super::backoff::Backoff;
 use super::link::{Lane, Link};
 use super::{AnnouncedSlot, ConnectionState, Inner};
+use crate::Backoff;
 use crate::{NodeRpcError, limits, names};
 use jsonrpsee::core::client::Subscription;
 use jsonrpsee::core::params::ArrayParams;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 /// The state of a doubling pause.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub struct Backoff {
     attempts: u32,
 }
 
 impl Backoff {
     /// Pause before the next attempt: between half and all of the doubled pause, so that clients spread out.
-    pub(super) fn next_pause(&mut self) -> Duration {
+    pub fn next_pause(&mut self) -> Duration {
         let full = BACKOFF_MIN
             .saturating_mul(1 << self.attempts.min(10))
             .min(BACKOFF_MAX);
@@ -20,11 +20,13 @@ impl Backoff {
         full.mul_f64(rand::rng().random_range(0.5..=1.0)).max(BACKOFF_MIN)
     }
 
-    pub(super) fn attempts(&self) -> u32 {
+    /// Pauses taken since the last [`Self::reset`].
+    pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    pub(super) fn reset(&mut self) {
+    /// Begins with the shortest pause again.
+    pub fn reset(&mut self) {
         self.attempts = 0;
     }
 }
