@@ -3,13 +3,15 @@
 //! * [`SlabStore`]: fixed-size slots in preallocated files, one per path; holds the items that placement gives this instance and
 //!   evicts by S3-FIFO when they outgrow it.
 //! * [`ArchiveStore`]: the whole history, one immutable file per segment.
-//! * [`placement`]: which member owns which item, a pure function of the list of members.
+//! * [`coding`]: a piece as one item, k data shards, or k+m Reed-Solomon shards, and back.
+//! * [`placement`]: which member owns which item.
 //!
 //! Everything here is synchronous and knows neither NATS nor sockets; callers put it on blocking threads. Both stores check a
 //! BLAKE3 hash on every read and say [`Lookup::Corrupt`] instead of giving out a wrong byte. File formats: `docs/caches.md`.
 
 mod archive;
 mod capacity;
+pub mod coding;
 mod error;
 mod item;
 mod lock;
