@@ -43,6 +43,9 @@ pub struct DevNodeArgs {
     /// Text from which the genesis block is derived
     #[arg(long, default_value = "autonomys")]
     pub seed: String,
+    /// Segments of history that the chain begins with: that of the genesis block, and those of blocks that the node makes itself
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub history_segments: u16,
     /// Pieces in a sector
     #[arg(long, default_value_t = 1000)]
     pub pieces_in_sector: u16,
@@ -139,6 +142,7 @@ impl DevNodeArgs {
             official_pieces: self.official_pieces,
             parameters: ChainParameters {
                 seed: self.seed,
+                history_segments: self.history_segments,
                 max_pieces_in_sector: self.pieces_in_sector,
                 recent_segments: self.recent_segments,
                 recent_history_fraction: self.recent_history_fraction,
@@ -203,13 +207,14 @@ mod tests {
     fn switches_reach_the_configuration() {
         let config = parse(
             "--pieces-in-sector 10 --initial-plotted-pieces 20 --slot-probability 1/2 --proof-of-space fast-test \
-             --data x --fault late-slots=5@3 --fault syncing --no-cache --slot-duration-ms 50",
+             --data x --history-segments 3 --fault late-slots=5@3 --fault syncing --no-cache --slot-duration-ms 50",
         )
         .unwrap();
         assert_eq!(
             config.parameters.initial_solution_range,
             pieces_to_solution_range(20, (1, 2))
         );
+        assert_eq!(config.parameters.history_segments, 3);
         assert_eq!(
             (config.faults.len(), config.bytes_per_block, config.cache_path),
             (2, DEFAULT_DATA_RATE, None)
@@ -223,6 +228,7 @@ mod tests {
             ("--slot-probability 1", "NUMERATOR/DENOMINATOR"),
             ("--slot-probability 0/5", "above 0"),
             ("--slot-probability 3/4", "1/2"),
+            ("--history-segments 0", "1..=32"),
             ("--pot-iterations 17", "multiple of 16"),
             ("--slot-duration-ms 0", "slot duration"),
             ("--proof-of-space other", "use \"chia\""),

@@ -50,6 +50,18 @@ pub enum FaultKind {
     ImportStall(Duration),
     /// Another genesis hash is reported.
     OtherGenesis,
+    /// Blocks with these numbers are answered with null.
+    PrunedBlocks(RangeInclusive<u32>),
+    /// The block with this number has the hash asked for and the wrong parent.
+    WrongParent(u32),
+    /// A block has no justifications; one number or all.
+    LostJustification(Option<u32>),
+    /// The header of this segment has one bit of its commitment wrong.
+    CorruptHeader(u64),
+    /// Batches of requests are refused.
+    NoBatches,
+    /// Replies longer than this are refused, of batches as of single requests.
+    ReplyLimit(usize),
 }
 
 /// A fault and when it acts.

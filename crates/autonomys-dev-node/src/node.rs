@@ -244,7 +244,7 @@ fn open(config: DevNodeConfig) -> Result<Opened, DevNodeError> {
     archive_up_to(&mut workshop.archiver, &shared, number)?;
     let (change_sender, change) = watch::channel(state.pot_change);
     let pot = Arc::new(Mutex::new(pot));
-    let author = Author {
+    let mut author = Author {
         shared: Arc::clone(&shared),
         pot: Arc::clone(&pot),
         change: change_sender,
@@ -254,6 +254,7 @@ fn open(config: DevNodeConfig) -> Result<Opened, DevNodeError> {
         data_progress,
         workshop: Some(workshop),
     };
+    author.prepare_history()?;
     let last_slot = directory.read_slot();
     Ok(Opened {
         shared,
@@ -285,6 +286,7 @@ fn archiving_tools(config: &DevNodeConfig) -> Result<ArchivingTools, DevNodeErro
         erasure_coding,
         pool: Arc::new(pool),
         cache,
+        history_segments: config.parameters.history_segments,
     })
 }
 

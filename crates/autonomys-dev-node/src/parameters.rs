@@ -19,6 +19,9 @@ pub const EXPECTED_VOTES_PER_BLOCK: u32 = 9;
 pub struct ChainParameters {
     /// Text from which the genesis block is derived.
     pub seed: String,
+    /// Segments that are archived before the first slot: that of the genesis block, and those of blocks that the node makes itself.
+    #[serde(default = "one")]
+    pub history_segments: u16,
     /// Limit for pieces in a sector.
     pub max_pieces_in_sector: u16,
     /// Segments that count as recent.
@@ -51,6 +54,7 @@ impl Default for ChainParameters {
     fn default() -> Self {
         Self {
             seed: "autonomys".to_string(),
+            history_segments: one(),
             max_pieces_in_sector: 1000,
             recent_segments: 5,
             recent_history_fraction: (1, 10),
@@ -68,6 +72,11 @@ impl Default for ChainParameters {
     }
 }
 
+/// Of the network, and of chains made before it could be chosen.
+fn one() -> u16 {
+    1
+}
+
 fn history_size(value: u64) -> HistorySize {
     HistorySize::new(NonZeroU64::new(value).unwrap_or(NonZeroU64::MIN))
 }
@@ -83,6 +92,10 @@ impl ChainParameters {
                 .then_some(())
                 .ok_or_else(|| DevNodeError::Configuration(message.to_string()))
         };
+        require(
+            self.history_segments > 0,
+            "the history begins with at least 1 segment, that of the genesis block",
+        )?;
         require(
             self.max_pieces_in_sector > 0,
             "pieces in a sector must be at least 1",
@@ -176,7 +189,7 @@ impl ChainParameters {
             };
         }
         compare!(
-            seed => "seed", max_pieces_in_sector => "pieces in sector", recent_segments => "recent segments",
+            seed => "seed", history_segments => "segments of history", max_pieces_in_sector => "pieces in sector", recent_segments => "recent segments",
             recent_history_fraction => "recent history fraction", min_sector_lifetime => "minimum sector lifetime",
             confirmation_depth => "confirmation depth", era_duration => "era duration",
             slot_probability => "slot probability", initial_solution_range => "initial solution range",

@@ -22,8 +22,10 @@ pub struct ArchivingTools {
     pub erasure_coding: ErasureCoding,
     /// Threads that compute.
     pub pool: Arc<ThreadPool>,
-    /// Cache for the first segment.
+    /// Cache for the segments that the chain begins with.
     pub cache: Option<SegmentCache>,
+    /// How many those are.
+    pub history_segments: u16,
 }
 
 /// The archiver of the chain. Blocking throughout.
@@ -98,10 +100,13 @@ impl ChainArchiver {
             erasure_coding,
             pool,
             cache,
+            history_segments,
         } = &self.tools;
         let started = Instant::now();
-        // Only the first segment is ever met again: later ones contain signatures, which are random.
-        let cache = cache.as_ref().filter(|_| self.segments.history_size().is_none());
+        // Only what the node made itself is ever met again: later segments contain signatures, which are random.
+        let cache = cache
+            .as_ref()
+            .filter(|_| raw.segment_index.get() < u64::from(*history_segments));
         if let Some((segment, path)) = cache.and_then(|cache| cache.find(&raw, kzg, pool)) {
             self.segments.push_file(&segment, &path)?;
             tracing::info!(segment_index = %raw.segment_index, took = ?started.elapsed(), "took a segment from the cache");

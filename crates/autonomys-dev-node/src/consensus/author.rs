@@ -1,5 +1,7 @@
 //! The author: judges solutions, collects signatures, builds, imports and archives blocks.
 
+mod history;
+
 use super::builder::{BlockParts, DataSource, MAX_VOTES, UnsealedBlock};
 use super::judge::Judge;
 use super::pot::PotChain;
@@ -15,6 +17,7 @@ use crate::shared::{BestBlock, Shared};
 use autonomys_node_rpc::limits::ACKNOWLEDGEMENT_TIMEOUT;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 use subspace_archiving::encoding::{BlockHeader, SignedBlock};
 use subspace_core_primitives::hashes::Blake3Hash;
 use subspace_core_primitives::segments::{SegmentHeader, SegmentIndex};
@@ -210,6 +213,7 @@ impl Author {
                     segment_headers,
                     votes: votes.clone(),
                     data_progress,
+                    milliseconds: milliseconds_now(),
                 };
                 UnsealedBlock::build(parts, &workshop.data).map(|block| (block, votes))
             })
@@ -301,6 +305,11 @@ impl Author {
             let _ = shared.finalized_heads.send(finalized);
         }
     }
+}
+
+fn milliseconds_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 /// Archives what is deep enough under block `number`. Blocking.

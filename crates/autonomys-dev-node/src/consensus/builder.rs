@@ -10,7 +10,6 @@ use crate::error::DevNodeError;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 use subspace_archiving::encoding::{BlockHeader, SignedBlock};
 use subspace_core_primitives::hashes::Blake3Hash;
 use subspace_core_primitives::segments::SegmentHeader;
@@ -179,6 +178,8 @@ pub struct BlockParts<'a> {
     pub votes: Vec<SignedVote>,
     /// Data progress after the parent.
     pub data_progress: u64,
+    /// Time of the block since 1970.
+    pub milliseconds: u64,
 }
 
 impl UnsealedBlock {
@@ -187,13 +188,7 @@ impl UnsealedBlock {
     /// # Errors
     /// When the data file cannot be read.
     pub fn build(parts: BlockParts<'_>, data: &DataSource) -> Result<Self, DevNodeError> {
-        let milliseconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_millis()
-            .try_into()
-            .unwrap_or(u64::MAX);
-        let mut extrinsics = vec![Extrinsic::Timestamp(milliseconds).encode()];
+        let mut extrinsics = vec![Extrinsic::Timestamp(parts.milliseconds).encode()];
         if !parts.segment_headers.is_empty() {
             extrinsics.push(Extrinsic::SegmentHeaders(parts.segment_headers.clone()).encode());
         }

@@ -10,7 +10,8 @@ use subspace_core_primitives::SlotNumber;
 /// All names with the value they take, for messages.
 const NAMES: &str = "late-slots=MS, slot-burst=COUNT, skip-slots, pot-reorg, syncing, close-sockets, \
     refuse-solutions[=CODE], unanswered=METHOD, foreign-signing, early-signing, double-signing, duplicate-header, \
-    header-gap, missing-piece=INDEX|all, corrupt-piece=INDEX|all, import-stall=MS, other-genesis";
+    header-gap, missing-piece=INDEX|all, corrupt-piece=INDEX|all, import-stall=MS, other-genesis, pruned-blocks=FROM-TO, \
+    wrong-parent=NUMBER, lost-justification=NUMBER|all, corrupt-header=INDEX, no-batches, reply-limit=BYTES";
 
 /// A text that is no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +49,12 @@ fn parse_window(text: &str) -> Option<RangeInclusive<SlotNumber>> {
     (from <= to).then_some(from..=to)
 }
 
+fn parse_blocks(text: &str) -> Option<RangeInclusive<u32>> {
+    let (from, to) = text.split_once('-')?;
+    let (from, to) = (from.parse().ok()?, to.parse().ok()?);
+    (from <= to).then_some(from..=to)
+}
+
 impl FromStr for Fault {
     type Err = FaultError;
 
@@ -70,6 +77,7 @@ impl FromStr for Fault {
                 .parse()
                 .map_err(|_| wrong(&format!("{value:?} is not a whole number")))
         };
+        let block = |number: u64| u32::try_from(number).map_err(|_| wrong("no block has this number"));
         let piece = || match value {
             None => Err(wrong("it needs a piece index or \"all\"")),
             Some("all") => Ok(None),
@@ -81,6 +89,22 @@ impl FromStr for Fault {
             "import-stall" => FaultKind::ImportStall(Duration::from_millis(number()?)),
             "missing-piece" => FaultKind::MissingPiece(piece()?),
             "corrupt-piece" => FaultKind::CorruptPiece(piece()?),
+            "corrupt-header" => FaultKind::CorruptHeader(number()?),
+            "wrong-parent" => FaultKind::WrongParent(block(number()?)?),
+            "lost-justification" => match value {
+                Some("all") => FaultKind::LostJustification(None),
+                _ => FaultKind::LostJustification(Some(block(number()?)?)),
+            },
+            "pruned-blocks" => {
+                let blocks = value
+                    .and_then(parse_blocks)
+                    .ok_or_else(|| wrong("it needs numbers of blocks, as in NAME=FROM-TO"))?;
+                FaultKind::PrunedBlocks(blocks)
+            }
+            "reply-limit" => {
+                let bytes = usize::try_from(number()?);
+                FaultKind::ReplyLimit(bytes.map_err(|_| wrong("it is too large"))?)
+            }
             "unanswered" => match value {
                 Some(method) if !method.is_empty() => FaultKind::Unanswered(method.to_string()),
                 _ => return Err(wrong("it needs the name of a method")),
@@ -104,6 +128,7 @@ impl FromStr for Fault {
                     "duplicate-header" => FaultKind::DuplicateHeader,
                     "header-gap" => FaultKind::HeaderGap,
                     "other-genesis" => FaultKind::OtherGenesis,
+                    "no-batches" => FaultKind::NoBatches,
                     _ => return Err(FaultError::UnknownName(name.to_string())),
                 };
                 if value.is_some() {
@@ -146,6 +171,17 @@ impl fmt::Display for Fault {
             FaultKind::CorruptPiece(index) => write!(formatter, "corrupt-piece={}", piece(index))?,
             FaultKind::ImportStall(stall) => write!(formatter, "import-stall={}", stall.as_millis())?,
             FaultKind::OtherGenesis => formatter.write_str("other-genesis")?,
+            FaultKind::PrunedBlocks(blocks) => {
+                write!(formatter, "pruned-blocks={}-{}", blocks.start(), blocks.end())?;
+            }
+            FaultKind::WrongParent(number) => write!(formatter, "wrong-parent={number}")?,
+            FaultKind::LostJustification(number) => {
+                let number = number.map(u64::from);
+                write!(formatter, "lost-justification={}", piece(&number))?;
+            }
+            FaultKind::CorruptHeader(index) => write!(formatter, "corrupt-header={index}")?,
+            FaultKind::NoBatches => formatter.write_str("no-batches")?,
+            FaultKind::ReplyLimit(bytes) => write!(formatter, "reply-limit={bytes}")?,
         }
         match (*self.slots.start(), *self.slots.end()) {
             (0, SlotNumber::MAX) => Ok(()),
@@ -181,6 +217,13 @@ mod tests {
             "corrupt-piece=0",
             "import-stall=240000@50",
             "other-genesis@99..",
+            "pruned-blocks=10-20",
+            "wrong-parent=7",
+            "lost-justification=all",
+            "lost-justification=7@3..",
+            "corrupt-header=2",
+            "no-batches",
+            "reply-limit=1000000",
         ] {
             let fault: Fault = text.parse().unwrap();
             assert_eq!(fault.to_string(), text);
@@ -204,6 +247,8 @@ mod tests {
             ("unanswered", "name of a method"),
             ("refuse-solutions=x", "not an error code"),
             ("slot-burst=3", "needs a slot"),
+            ("pruned-blocks=9-8", "FROM-TO"),
+            ("wrong-parent=4294967296", "no block has this number"),
         ] {
             let error = text.parse::<Fault>().unwrap_err().to_string();
             assert!(error.contains(message), "{text}: {error}");

@@ -3,6 +3,7 @@
 use super::subscriptions::forward;
 use crate::chain::json::block_to_json;
 use crate::error::DevNodeError;
+use crate::faults::FaultKind;
 use crate::shared::Shared;
 use autonomys_node_rpc::chain_types::{HashOrList, HexHash, NumberOrList, RpcHeader, RpcSignedBlock};
 use autonomys_node_rpc::server::ChainRpcServer;
@@ -11,6 +12,7 @@ use jsonrpsee::PendingSubscriptionSink;
 use jsonrpsee::core::{RpcResult, SubscriptionResult, async_trait};
 use jsonrpsee::types::ErrorObjectOwned;
 use std::sync::Arc;
+use subspace_archiving::encoding::SignedBlock;
 
 /// Blocks for exporters and explorers.
 pub struct ChainApi(pub Arc<Shared>);
@@ -37,6 +39,30 @@ fn number_of(shared: &Shared, hash: Option<HexHash>) -> Option<u32> {
         None => Some(best),
         Some(hash) => shared.log.read().number(&hash.0).filter(|number| *number <= best),
     }
+}
+
+fn is_pruned(shared: &Shared, number: u32) -> bool {
+    let pruned = |kind: &FaultKind| match kind {
+        FaultKind::PrunedBlocks(blocks) => blocks.contains(&number).then_some(()),
+        _ => None,
+    };
+    shared.faults.find(pruned).is_some()
+}
+
+/// What a node that lies or has lost something gives out as the block.
+fn with_faults(shared: &Shared, mut block: SignedBlock) -> SignedBlock {
+    let number = block.header.number;
+    if shared.faults.acts(&FaultKind::WrongParent(number)) {
+        block.header.parent_hash[0] ^= 1;
+    }
+    let lost = |kind: &FaultKind| match kind {
+        FaultKind::LostJustification(lost) => lost.is_none_or(|lost| lost == number).then_some(()),
+        _ => None,
+    };
+    if shared.faults.find(lost).is_some() {
+        block.justifications.clear();
+    }
+    block
 }
 
 #[async_trait]
@@ -73,7 +99,11 @@ impl ChainRpcServer for ChainApi {
 
     async fn get_block(&self, hash: Option<HexHash>) -> RpcResult<Option<RpcSignedBlock>> {
         self.read(move |shared| match number_of(shared, hash) {
-            Some(number) => Ok(shared.log.read().block(number)?.map(block_to_json)),
+            Some(number) if is_pruned(shared, number) => Ok(None),
+            Some(number) => {
+                let block = shared.log.read().block(number)?;
+                Ok(block.map(|block| block_to_json(with_faults(shared, block))))
+            }
             None => Ok(None),
         })
         .await

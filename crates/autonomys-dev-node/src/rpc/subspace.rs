@@ -30,6 +30,24 @@ impl SubspaceApi {
         }
     }
 
+    fn with_faults(&self, header: SegmentHeader) -> SegmentHeader {
+        let SegmentHeader::V0 {
+            segment_index,
+            mut segment_commitment,
+            prev_segment_header_hash,
+            last_archived_block,
+        } = header;
+        if self.0.faults.acts(&FaultKind::CorruptHeader(segment_index.get())) {
+            segment_commitment.0[47] ^= 1;
+        }
+        SegmentHeader::V0 {
+            segment_index,
+            segment_commitment,
+            prev_segment_header_hash,
+            last_archived_block,
+        }
+    }
+
     /// Whether an official node would have this piece: only of the newest segment while somebody holds it unacknowledged, or
     /// else of the genesis segment.
     fn official_node_has(&self, piece_index: PieceIndex) -> bool {
@@ -143,7 +161,12 @@ impl SubspaceRpcServer for SubspaceApi {
         }
         Ok(segment_indexes
             .into_iter()
-            .map(|index| self.0.segments.header(index))
+            .map(|index| {
+                self.0
+                    .segments
+                    .header(index)
+                    .map(|header| self.with_faults(header))
+            })
             .collect())
     }
 

@@ -26,6 +26,7 @@ fn build(parent: &BlockHeader, state: &RuntimeState, data: &DataSource, data_pro
         segment_headers: Vec::new(),
         votes: Vec::new(),
         data_progress,
+        milliseconds: 1_700_000_000_000,
     };
     UnsealedBlock::build(parts, data).unwrap()
 }
