@@ -41,6 +41,20 @@ impl Cluster {
         })
     }
 
+    /// Connects to look at the cluster, as no instance of it: nothing is announced, so nobody plans with it. `purpose` shows
+    /// in the server's connection list; the instance of `options` is not used.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn observe(options: NatsOptions, purpose: &str) -> Result<Self, ConnectError> {
+        let connection = Connection::open(&options, purpose).await?;
+        let subjects = Subjects::new(options.cluster.clone());
+        Ok(Self {
+            connection,
+            shared: Arc::new(Shared { options, subjects }),
+        })
+    }
+
     /// The same cluster over a connection of its own, so that bulk on one never delays the other.
     ///
     /// Nothing may be assumed about the order of messages of two connections. `purpose` shows in the server's

@@ -1,4 +1,4 @@
-//! What all processes of a cluster agree on: the chain it farms, how caches store items, and the cache epoch.
+//! What all processes of a cluster agree on: the chain it farms, how its caches store items and in which epoch.
 
 use crate::cluster::Cluster;
 use crate::codec::Message;
@@ -12,30 +12,40 @@ use tokio::sync::watch;
 const BUCKET: BucketConfig = BucketConfig {
     name: "settings",
     description: "Chain, cache item type and cache epoch of the cluster",
-    // Three small records.
+    // A few small records.
     max_bytes: 1024 * 1024,
     max_age: Duration::ZERO,
 };
 
 const GENESIS: &str = "genesis";
 const CHAIN: &str = "chain";
-const ITEM_TYPE: &str = "cache_item_type";
-const EPOCH: &str = "cache_epoch";
+const CACHE: &str = "cache";
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 enum Setting {
     #[codec(index = 0)]
     Genesis(Blake3Hash),
-    #[codec(index = 1)]
-    ItemType(String),
-    #[codec(index = 2)]
-    Epoch {
-        epoch: u64,
-        /// Random, so that two who raise the epoch at the same time do not take each other's write for their own.
-        nonce: u64,
-    },
+    // 1 and 2 were item type and epoch in records of their own, in releases that did not use them.
     #[codec(index = 3)]
     Chain(ChainSettings),
+    #[codec(index = 4)]
+    Cache {
+        settings: CacheSettings,
+        /// Random, so that two who begin an epoch at the same time do not take each other's write for their own.
+        nonce: u64,
+    },
+}
+
+/// How the caches of a cluster store items. One record, so that item type and epoch change together.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct CacheSettings {
+    /// Item type with its parameters, as the cache spells it: `piece`, `split-piece:4`, `split-parity-piece:4+2`.
+    pub item_type: String,
+    /// Cache epoch, raised by every re-initialisation; 0 at first.
+    pub epoch: u64,
+    /// First epoch of those, up to the present one, that all have this item type. Items of these epochs are the same
+    /// bytes, so the data plane's keys carry this number and stay valid when an epoch merely has everything checked anew.
+    pub layout: u64,
 }
 
 /// What sort of chain the cluster farms, as its first controller learned it from its node.
@@ -83,7 +93,7 @@ pub enum SettingsError {
     },
     /// Another item type.
     #[error(
-        "the caches of this cluster hold {cluster} items, this process was told to use {wanted}; leave the option out or start the caches anew"
+        "the caches of this cluster store items as {cluster}, this process was told {wanted}; leave --cache-item-type out, or change all caches with `autonomys-farmer util reinitialization-cache --cache-item-type {wanted}`"
     )]
     ItemTypeMismatch {
         /// What the cluster uses.
@@ -91,6 +101,9 @@ pub enum SettingsError {
         /// What was asked for.
         wanted: String,
     },
+    /// No cache has ever run here.
+    #[error("no cache has decided yet how items are stored; start a sharded-cache, or name an item type")]
+    NoCacheYet,
     /// Somebody wrote something else under the key.
     #[error("the setting {0} does not hold what its name says; remove it with `nats kv del`")]
     Foreign(&'static str),
@@ -180,30 +193,47 @@ impl Settings {
 
     /// Decides how caches store items, unless it was decided before; returns what holds.
     ///
-    /// `wanted` is the name of an item type with its parameters, as the cache spells it. Pass `default: true` when
-    /// nobody asked for it in particular: then what was decided before is fine.
+    /// `asked` is what the operator asked for, if he did; then nothing else may have been decided. Without it `default` is
+    /// decided when nothing was.
     ///
     /// # Errors
-    /// [`SettingsError::ItemTypeMismatch`] when another one was decided and this one was asked for.
-    pub async fn agree_item_type(&self, wanted: &str, default: bool) -> Result<String, SettingsError> {
-        match self
-            .bucket
-            .create(ITEM_TYPE, &Setting::ItemType(wanted.to_owned()))
-            .await?
-        {
-            Created::New(_) => Ok(wanted.to_owned()),
-            Created::Existing(Entry {
-                value: Setting::ItemType(cluster),
-                ..
-            }) if default || cluster == wanted => Ok(cluster),
-            Created::Existing(Entry {
-                value: Setting::ItemType(cluster),
-                ..
-            }) => Err(SettingsError::ItemTypeMismatch {
-                cluster,
+    /// [`SettingsError::ItemTypeMismatch`] when another one was decided than the one asked for.
+    pub async fn agree_on_cache(
+        &self,
+        asked: Option<&str>,
+        default: &str,
+    ) -> Result<CacheSettings, SettingsError> {
+        let first = CacheSettings {
+            item_type: asked.unwrap_or(default).to_owned(),
+            epoch: 0,
+            layout: 0,
+        };
+        let held = self.restore_cache(first).await?;
+        match asked {
+            Some(wanted) if held.item_type != wanted => Err(SettingsError::ItemTypeMismatch {
+                cluster: held.item_type,
                 wanted: wanted.to_owned(),
             }),
-            Created::Existing(_) => Err(SettingsError::Foreign(ITEM_TYPE)),
+            _ => Ok(held),
+        }
+    }
+
+    /// Puts back what held before the server lost it; returns what holds now.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub async fn restore_cache(&self, settings: CacheSettings) -> Result<CacheSettings, SettingsError> {
+        let setting = Setting::Cache {
+            settings: settings.clone(),
+            nonce: rand::random(),
+        };
+        match self.bucket.create(CACHE, &setting).await? {
+            Created::New(_) => Ok(settings),
+            Created::Existing(Entry {
+                value: Setting::Cache { settings, .. },
+                ..
+            }) => Ok(settings),
+            Created::Existing(_) => Err(SettingsError::Foreign(CACHE)),
         }
     }
 
@@ -211,72 +241,83 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingsError`].
-    pub async fn item_type(&self) -> Result<Option<String>, SettingsError> {
-        match self.bucket.get(ITEM_TYPE).await?.map(|entry| entry.value) {
+    pub async fn cache_settings(&self) -> Result<Option<CacheSettings>, SettingsError> {
+        Ok(self.cache_entry().await?.map(|(settings, _)| settings))
+    }
+
+    async fn cache_entry(&self) -> Result<Option<(CacheSettings, u64)>, SettingsError> {
+        match self.bucket.get(CACHE).await? {
             None => Ok(None),
-            Some(Setting::ItemType(item_type)) => Ok(Some(item_type)),
-            Some(_) => Err(SettingsError::Foreign(ITEM_TYPE)),
-        }
-    }
-
-    /// The cache epoch; 0 until it is raised for the first time.
-    ///
-    /// # Errors
-    /// [`SettingsError`].
-    pub async fn cache_epoch(&self) -> Result<u64, SettingsError> {
-        Ok(self.epoch_entry().await?.0)
-    }
-
-    async fn epoch_entry(&self) -> Result<(u64, u64), SettingsError> {
-        match self.bucket.get(EPOCH).await? {
-            None => Ok((0, 0)),
             Some(Entry {
-                value: Setting::Epoch { epoch, .. },
+                value: Setting::Cache { settings, .. },
                 revision,
                 ..
-            }) => Ok((epoch, revision)),
-            Some(_) => Err(SettingsError::Foreign(EPOCH)),
+            }) => Ok(Some((settings, revision))),
+            Some(_) => Err(SettingsError::Foreign(CACHE)),
         }
     }
 
-    /// Begins a new cache epoch and returns its number. Two who raise it at the same time begin one epoch each.
+    /// Begins a new cache epoch, with another item type if one is given, and returns what holds from now on. Two who do so
+    /// at the same time begin one epoch each.
     ///
     /// # Errors
-    /// [`SettingsError`].
-    pub async fn raise_cache_epoch(&self) -> Result<u64, SettingsError> {
+    /// [`SettingsError::NoCacheYet`] when nothing was decided and no item type is given.
+    pub async fn start_epoch(&self, item_type: Option<&str>) -> Result<CacheSettings, SettingsError> {
         loop {
-            let (epoch, revision) = self.epoch_entry().await?;
-            let raised = epoch.saturating_add(1);
-            let setting = Setting::Epoch {
-                epoch: raised,
+            let before = self.cache_entry().await?;
+            let next = match (&before, item_type) {
+                (None, None) => return Err(SettingsError::NoCacheYet),
+                (None, Some(item_type)) => CacheSettings {
+                    item_type: item_type.to_owned(),
+                    epoch: 0,
+                    layout: 0,
+                },
+                (Some((before, _)), item_type) => {
+                    let item_type = item_type.unwrap_or(&before.item_type);
+                    let epoch = before.epoch.saturating_add(1);
+                    CacheSettings {
+                        layout: if item_type == before.item_type {
+                            before.layout
+                        } else {
+                            epoch
+                        },
+                        item_type: item_type.to_owned(),
+                        epoch,
+                    }
+                }
+            };
+            let setting = Setting::Cache {
+                settings: next.clone(),
                 nonce: rand::random(),
             };
-            if self.bucket.update(EPOCH, &setting, revision).await?.is_some() {
-                return Ok(raised);
+            let revision = before.map_or(0, |(_, revision)| revision);
+            if self.bucket.update(CACHE, &setting, revision).await?.is_some() {
+                return Ok(next);
             }
         }
     }
 
-    /// The cache epoch as it is raised; ends when the receiver is dropped.
-    pub fn watch_cache_epoch(&self) -> watch::Receiver<u64> {
-        let (sender, receiver) = watch::channel(0);
-        let mut events = self.bucket.watch(vec![EPOCH.to_owned()]);
+    /// How caches store items, as it changes; `None` until it is decided, and while the server has lost it. Ends when the
+    /// receiver is dropped.
+    pub fn watch_cache(&self) -> watch::Receiver<Option<CacheSettings>> {
+        let (sender, receiver) = watch::channel(None);
+        let mut events = self.bucket.watch(vec![CACHE.to_owned()]);
         tokio::spawn(async move {
             loop {
                 let event = tokio::select! {
                     () = sender.closed() => return,
                     event = events.next_event() => event,
                 };
-                match event {
+                let held = match event {
                     Some(WatchEvent::Put(Entry {
-                        value: Setting::Epoch { epoch, .. },
+                        value: Setting::Cache { settings, .. },
                         ..
-                    })) => {
-                        sender.send_if_modified(|current| std::mem::replace(current, epoch) != epoch);
-                    }
-                    Some(_) => {}
+                    })) => Some(settings),
+                    Some(WatchEvent::Removed(_)) => None,
+                    Some(_) => continue,
                     None => return,
-                }
+                };
+                sender.send_if_modified(|current| std::mem::replace(current, held.clone()) != held);
             }
         });
         receiver

@@ -11,7 +11,7 @@ use parity_scale_codec::{Decode, DecodeAll, Encode};
 use std::fmt;
 
 /// Version of everything members say to each other. Members of another version are shown and refused by name.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// Most bytes of an announcement: some hundred addresses and facts.
 const MAX_SIZE: usize = 64 * 1024;
@@ -33,9 +33,11 @@ pub struct Member {
     pub started_at: u64,
     /// `host:port` where the data plane listens, best first; empty without one.
     pub data_plane_addresses: Vec<String>,
+    /// Whether the data plane speaks TLS.
+    pub data_plane_tls: bool,
     /// Key of this run for the data plane's handshake.
     pub session_key: SessionKey,
-    /// Share of the items that a cache takes, in bytes; 0 for other roles.
+    /// Items that a sharded cache has room for, in the form of its status' item type; 0 for other roles.
     pub capacity: u64,
     /// Takes no new work.
     pub draining: bool,
@@ -61,6 +63,7 @@ impl Member {
             run: rand::random(),
             started_at,
             data_plane_addresses: Vec::new(),
+            data_plane_tls: false,
             session_key: SessionKey::generate(),
             capacity: 0,
             draining: false,
@@ -177,7 +180,7 @@ mod tests {
         assert_eq!(
             other.to_string(),
             format!(
-                "{} on gpu-1 (release 1.2.3) speaks cluster protocol 9, this process 1; bring both to the same release",
+                "{} on gpu-1 (release 1.2.3) speaks cluster protocol 9, this process 2; bring both to the same release",
                 member.id
             )
         );

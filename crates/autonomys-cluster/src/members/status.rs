@@ -65,15 +65,19 @@ pub struct CacheStatus {
     pub items: u64,
     /// Items its shards should hold by the current shard map.
     pub wanted_items: u64,
+    /// Of these, how many are not here yet.
+    pub missing_items: u64,
     /// Segments, counted from the first, whose items it has looked through: all of its share is here, or cannot be had yet.
     pub synced_segments: u64,
     /// Bytes in use.
     pub used_bytes: u64,
-    /// Cache epoch whose work is done.
+    /// Item type that the store is laid out for, and that the capacity is counted in; empty before the store is open.
+    pub item_type: String,
+    /// Cache epoch that it works in.
     pub epoch: u64,
-    /// Version of the shard map in use.
+    /// Newest version of the shard map whose share is here, as far as it can be had.
     pub shard_map_version: u64,
-    /// Index rebuilt and nothing of the epoch left to fetch.
+    /// Index rebuilt, and all of the share in this epoch by the newest shard map is here.
     pub ready: bool,
 }
 
@@ -89,8 +93,12 @@ pub struct SegmentRange {
 /// A full-piece cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub struct FullPieceStatus {
-    /// Segments held whole, ascending.
+    /// Segments held, ascending.
     pub segments: Vec<SegmentRange>,
+    /// Segments that it means to hold, ascending; of these it fetches what it lacks.
+    pub assigned: Vec<SegmentRange>,
+    /// Damaged pieces that have been found and not been repaired yet.
+    pub damaged_pieces: u64,
     /// Cache epoch whose work is done.
     pub epoch: u64,
     /// Scanned and serving.

@@ -4,10 +4,12 @@
 //! * [`DirectRequest`] — one named instance answers, or the sender learns that it is not there.
 //! * [`QueueRequest`] — any one member of a queue group answers; NATS picks one.
 
+mod cache;
 mod chain;
 mod control;
 mod proof;
 
+pub use cache::{CacheInventory, CacheItem, CacheRepair, InventoryReply, RepairReply};
 pub use chain::{
     ArchivedSegmentAnnouncement, FarmerAppInfoReply, FarmerAppInfoRequest, NodeReply,
     RewardSigningAnnouncement, SlotAnnouncement, SubmitRewardSignature, SubmitSolution,

@@ -115,3 +115,30 @@ fn proof_requests_fit_the_server() {
         .is_err()
     );
 }
+
+#[test]
+fn the_largest_pages_of_a_cache_fit() {
+    let item = |piece_index| CacheItem {
+        piece_index,
+        kind: 3,
+        shard: u16::MAX,
+    };
+    let page = InventoryReply {
+        epoch: u64::MAX,
+        layout: u64::MAX,
+        items: (0..CacheInventory::MAX_ITEMS).map(|index| item(index.into())).collect(),
+        more: true,
+    };
+    assert_eq!(decode::<InventoryReply>(&encode(&page).unwrap()).unwrap(), page);
+    let items: Vec<_> = (0..CacheRepair::MAX_ITEMS as u64).map(item).collect();
+    let repair = CacheRepair { items: items.clone() };
+    assert_eq!(decode::<CacheRepair>(&encode(&repair).unwrap()).unwrap(), repair);
+    let reply = RepairReply { repaired: items };
+    assert_eq!(decode::<RepairReply>(&encode(&reply).unwrap()).unwrap(), reply);
+    let first = CacheInventory {
+        after: Some(item(u64::MAX)),
+        limit: u32::MAX,
+    };
+    assert!(encode(&first).unwrap().len() <= CacheInventory::MAX_SIZE);
+    assert!(item(1) < item(2) && CacheItem { kind: 1, ..item(2) } < item(2));
+}

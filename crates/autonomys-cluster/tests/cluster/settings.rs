@@ -30,26 +30,56 @@ async fn a_cluster_agrees_once() {
             .unwrap();
         other.bind_genesis([2; 32].into()).await.unwrap();
 
-        assert_eq!(first.agree_item_type("piece", true).await.unwrap(), "piece");
+        let nothing = first.start_epoch(None).await.unwrap_err();
+        assert_eq!(nothing, SettingsError::NoCacheYet);
+        assert_eq!(first.cache_settings().await.unwrap(), None);
+        let held = first.agree_on_cache(None, "piece").await.unwrap();
+        assert_eq!((held.item_type.as_str(), held.epoch, held.layout), ("piece", 0, 0));
         assert_eq!(
-            second.agree_item_type("split-piece", true).await.unwrap(),
-            "piece",
+            second.agree_on_cache(None, "split-piece:4").await.unwrap(),
+            held,
             "only a default"
         );
-        let error = second.agree_item_type("split-piece", false).await.unwrap_err();
+        assert_eq!(second.agree_on_cache(Some("piece"), "piece").await.unwrap(), held);
+        let error = second
+            .agree_on_cache(Some("split-piece:4"), "piece")
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("store items as piece, this process was told split-piece:4"), "{error}");
         assert!(
-            error
-                .to_string()
-                .contains("hold piece items, this process was told to use split-piece"),
+            error.contains("util reinitialization-cache --cache-item-type split-piece:4"),
             "{error}"
         );
-        assert_eq!(second.item_type().await.unwrap().as_deref(), Some("piece"));
+        assert_eq!(second.cache_settings().await.unwrap(), Some(held));
+    })
+    .await;
+}
 
-        let epoch = second.watch_cache_epoch();
-        assert_eq!(first.cache_epoch().await.unwrap(), 0);
-        let (one, two) = tokio::join!(first.raise_cache_epoch(), second.raise_cache_epoch());
-        assert_eq!(one.unwrap() + two.unwrap(), 3, "one each");
-        eventually("epoch", async || *epoch.borrow() == 2).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_carries_its_item_type() {
+    on_each_server("an_epoch_carries_its_item_type", async |server| {
+        let first = Settings::open(&server.connect("default", Role::Controller).await)
+            .await
+            .unwrap();
+        let second = Settings::open(&server.connect("default", Role::Controller).await)
+            .await
+            .unwrap();
+        let held = first.agree_on_cache(Some("piece"), "piece").await.unwrap();
+        let watch = second.watch_cache();
+        let (one, two) = tokio::join!(first.start_epoch(None), second.start_epoch(None));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!(one.epoch + two.epoch, 3, "one each");
+        assert_eq!((one.layout, two.layout), (0, 0), "the items are the same");
+        let split = first.start_epoch(Some("split-piece:4")).await.unwrap();
+        assert_eq!(
+            (split.item_type.as_str(), split.epoch, split.layout),
+            ("split-piece:4", 3, 3)
+        );
+        let again = second.start_epoch(Some("split-piece:4")).await.unwrap();
+        assert_eq!((again.epoch, again.layout), (4, 3));
+        eventually("epoch", async || watch.borrow().as_ref() == Some(&again)).await;
+        assert_eq!(second.restore_cache(held).await.unwrap(), again, "nothing was lost");
     })
     .await;
 }

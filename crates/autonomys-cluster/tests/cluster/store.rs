@@ -1,7 +1,7 @@
 //! Buckets: compare-and-set, listings, watches through restarts and losses, and limits.
 
 use super::{eventually, on_each_server, soon};
-use autonomys_cluster::shard_map::{ShardMapStore, ShardMember};
+use autonomys_cluster::shard_map::{ShardMap, ShardMapStore, ShardMaps, ShardMember, TableError};
 use autonomys_cluster::store::{Bucket, BucketConfig, Created, StoreError, Watch, WatchEvent};
 use autonomys_cluster::test_util::NatsServer;
 use autonomys_cluster::{InstanceId, Message, Role};
@@ -181,19 +181,44 @@ async fn shard_maps_succeed_each_other() {
         host: "h".to_owned(),
         weight: 5,
     };
-    let members = [member(), member(), member()];
-    let first = store
-        .publish(0, 1, members.iter().rev().cloned().collect())
-        .await
-        .unwrap();
-    assert_eq!((first.current.version, &first.previous), (1, &None));
-    assert!(first.current.members.is_sorted_by_key(|member| member.instance));
-    let late = store.publish(0, 1, Vec::new()).await.unwrap();
-    assert_eq!(late, first, "a leader that was late gets what is in use");
-    let second = store.publish(1, 1, members[..1].to_vec()).await.unwrap();
-    assert_eq!(
-        (second.current.version, second.previous.as_ref()),
-        (2, Some(&first.current))
-    );
-    eventually("watch", async || watch.borrow().as_deref() == Some(&second)).await;
+    // Longer than one record.
+    let table: Vec<u8> = (0..900_000_u32).map(|number| (number % 251) as u8).collect();
+    let map = |version, table: &[u8], hash| ShardMap {
+        version,
+        epoch: 0,
+        layout: 0,
+        item_type: "piece".to_owned(),
+        members: vec![member(), member()],
+        table: hash,
+        table_len: table.len() as u32,
+    };
+    let first = ShardMaps {
+        current: map(1, &table, [1; 32]),
+        previous: Vec::new(),
+    };
+    let missing = store.table(&first.current).await.unwrap_err();
+    assert_eq!(missing, TableError::Incomplete { version: 1 });
+    store.put_table([1; 32], &table).await.unwrap();
+    store.put_table([1; 32], &table).await.unwrap();
+    let revision = store.replace(&first, 0).await.unwrap().expect("the first");
+    assert_eq!(store.replace(&first, 7).await.unwrap(), None, "a leader that was late");
+    assert_eq!(store.table(&first.current).await.unwrap(), table);
+
+    store.put_table([2; 32], &table[..10]).await.unwrap();
+    let second = ShardMaps {
+        current: map(2, &table[..10], [2; 32]),
+        previous: vec![first.current.clone()],
+    };
+    let revision = store.replace(&second, revision).await.unwrap().expect("ours");
+    assert_eq!(store.get().await.unwrap(), Some((second.clone(), revision)));
+    assert_eq!(store.remove_other_tables(&second).await.unwrap(), 0, "both are needed");
+    let retired = ShardMaps {
+        previous: Vec::new(),
+        ..second.clone()
+    };
+    store.replace(&retired, revision).await.unwrap().expect("ours");
+    assert_eq!(store.remove_other_tables(&retired).await.unwrap(), 2, "two chunks");
+    assert!(store.table(&first.current).await.is_err());
+    assert_eq!(store.table(&retired.current).await.unwrap(), table[..10]);
+    eventually("watch", async || watch.borrow().as_deref() == Some(&retired)).await;
 }
