@@ -1,4 +1,5 @@
-//! Golden-vector reader that knows which fields no test has looked at, and paths of test inputs.
+//! Golden-vector reader that knows which fields no test has looked at, and paths of test inputs; an allocator that counts
+//! ([`allocations`]); what benches share (`bench`, with the feature of that name).
 //!
 //! A vector file is JSON. [`section`] opens one top-level key of one file; every leaf that a test reads through [`Node`] is
 //! remembered, and [`Section::finish`] fails with the paths of the leaves nobody read, so a new field in a vector file cannot
@@ -10,6 +11,9 @@
 //! * `AUTONOMYS_KZG_PARAMS`: file with the mainnet reference string; default `../shared/vectors/eth-public-parameters.bin`
 //!   beside the repository, when that exists.
 
+pub mod allocations;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod coverage;
 mod labels;
 

@@ -1,86 +1,91 @@
-//! Archiving one segment and reconstructing its pieces from half of them, with one and with two threads.
+//! Archiving one segment, checking its pieces, and reconstructing them from half of them, with one and with two threads.
 //!
 //! Uses the insecure development reference string: the cost does not depend on the points.
 
+#![allow(missing_docs)] // The macro makes a public function.
+
+use autonomys_test_support::bench::{at_once, criterion, group, on_pools, pool};
 use chacha20::ChaCha8;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
-use criterion::{BenchmarkId, Criterion};
-use rayon::ThreadPoolBuilder;
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use rayon::ThreadPool;
 use std::hint::black_box;
 use std::num::NonZeroUsize;
-use std::time::Duration;
-use subspace_archiving::{PiecesReconstructor, archive_segment};
+use std::sync::LazyLock;
+use subspace_archiving::validation::{PieceToCheck, find_invalid_pieces};
+use subspace_archiving::{NewArchivedSegment, PiecesReconstructor, archive_segment, is_piece_valid};
 use subspace_core_primitives::hashes::Blake3Hash;
+use subspace_core_primitives::pieces::Piece;
 use subspace_core_primitives::segments::{
     ArchivedBlockProgress, LastArchivedBlock, RECORDED_HISTORY_SEGMENT_SIZE, SegmentIndex,
 };
 use subspace_erasure_coding::ErasureCoding;
 use subspace_kzg::{Kzg, ReferenceString};
 
-fn archiving(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("archiving");
-    group
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(1))
-        .measurement_time(Duration::from_secs(1));
-    let pools = [1, 2].map(|threads| {
-        (
-            threads,
-            ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .expect("threads can be started"),
-        )
-    });
-    let pool = &pools[1].1;
-    let kzg = Kzg::new(ReferenceString::insecure_development(pool)).with_precomputation(pool);
+/// Pieces that are checked together: what a plot-server fetches at a time.
+const BATCH: usize = 64;
+
+static KZG: LazyLock<Kzg> = LazyLock::new(|| {
+    let pool = pool(2);
+    Kzg::new(ReferenceString::insecure_development(&pool)).with_precomputation(&pool)
+});
+static ERASURE_CODING: LazyLock<ErasureCoding> = LazyLock::new(|| {
     let scale = NonZeroUsize::new(16).expect("not zero");
-    let erasure_coding = ErasureCoding::new(scale).expect("the scale of records is supported");
+    ErasureCoding::new(scale).expect("the scale of records is supported")
+});
+static RAW_SEGMENT: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut raw_segment = vec![0; RECORDED_HISTORY_SEGMENT_SIZE];
     ChaCha8::new(&[1; 32].into(), &[0; 12].into()).apply_keystream(&mut raw_segment);
+    raw_segment
+});
+static SEGMENT: LazyLock<NewArchivedSegment> = LazyLock::new(|| archive(&pool(2)));
+static RECONSTRUCTOR: LazyLock<PiecesReconstructor> =
+    LazyLock::new(|| PiecesReconstructor::new(KZG.clone(), ERASURE_CODING.clone()));
+/// The positions from 128 on.
+static SECOND_HALF: LazyLock<Vec<Option<Piece>>> = LazyLock::new(|| {
+    let pieces = SEGMENT.pieces.iter().enumerate();
+    pieces
+        .map(|(position, piece)| (position >= 128).then(|| piece.clone()))
+        .collect()
+});
+
+fn archive(pool: &ThreadPool) -> NewArchivedSegment {
     let last = LastArchivedBlock {
         number: 0,
         archived_progress: ArchivedBlockProgress::Complete,
     };
-    let archive = |pool| {
-        let hash = Blake3Hash::default();
-        archive_segment(
-            &raw_segment,
-            SegmentIndex::ZERO,
-            hash,
-            last,
-            &kzg,
-            &erasure_coding,
-            pool,
-        )
-        .expect("the segment has the right size")
-    };
+    archive_segment(
+        &RAW_SEGMENT,
+        SegmentIndex::ZERO,
+        Blake3Hash::default(),
+        last,
+        &KZG,
+        &ERASURE_CODING,
+        pool,
+    )
+    .expect("the segment has the right size")
+}
 
-    for (threads, pool) in &pools {
+fn segments(criterion: &mut Criterion) {
+    let mut group = group(criterion, "archiving");
+    for threads in [1, 2] {
         group.bench_function(BenchmarkId::new("segment", threads), |bencher| {
-            bencher.iter(|| black_box(archive(pool)));
+            let pool = pool(threads);
+            bencher.iter(|| black_box(archive(&pool)));
         });
-    }
-
-    let segment = archive(pool);
-    let commitment = segment.segment_header.segment_commitment();
-    let reconstructor = PiecesReconstructor::new(kzg.clone(), erasure_coding);
-    let second_half: Vec<_> = segment
-        .pieces
-        .iter()
-        .enumerate()
-        .map(|(position, piece)| (position >= 128).then(|| piece.clone()))
-        .collect();
-    for (threads, pool) in &pools {
         group.bench_function(BenchmarkId::new("reconstruct_pieces", threads), |bencher| {
+            let pool = pool(threads);
+            let commitment = SEGMENT.segment_header.segment_commitment();
             bencher.iter(|| {
-                let pieces = reconstructor.reconstruct_pieces(&second_half, &commitment, pool);
+                let pieces = RECONSTRUCTOR.reconstruct_pieces(&SECOND_HALF, &commitment, &pool);
                 black_box(pieces.expect("half of the pieces is enough"))
             });
         });
         group.bench_function(BenchmarkId::new("reconstruct_piece", threads), |bencher| {
+            let pool = pool(threads);
+            let commitment = SEGMENT.segment_header.segment_commitment();
             bencher.iter(|| {
-                let piece = reconstructor.reconstruct_piece(&second_half, &commitment, 1, pool);
+                let piece = RECONSTRUCTOR.reconstruct_piece(&SECOND_HALF, &commitment, 1, &pool);
                 black_box(piece.expect("half of the pieces is enough"))
             });
         });
@@ -88,8 +93,27 @@ fn archiving(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
-    archiving(&mut criterion);
-    criterion.final_summary();
+fn validation(criterion: &mut Criterion) {
+    let mut group = group(criterion, "validation");
+    at_once(
+        &mut group,
+        "piece",
+        || SEGMENT.segment_header.segment_commitment(),
+        |commitment| assert!(is_piece_valid(&KZG, &SEGMENT.pieces[3], commitment, 3)),
+    );
+    on_pools(&mut group, "batch_of_64", |pool| {
+        let pieces: Vec<_> = (0..)
+            .zip(&SEGMENT.pieces[..BATCH])
+            .map(|(position, piece)| PieceToCheck {
+                piece: piece.clone(),
+                segment_commitment: SEGMENT.segment_header.segment_commitment(),
+                position,
+            })
+            .collect();
+        assert!(find_invalid_pieces(&KZG, &pieces, pool).is_empty());
+    });
+    group.finish();
 }
+
+criterion_group!(name = all; config = criterion(); targets = segments, validation);
+criterion_main!(all);

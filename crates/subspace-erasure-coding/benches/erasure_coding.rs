@@ -1,8 +1,9 @@
-//! Figures of one core for records and for the columns of a segment.
+//! Figures of one core, and of two at once, for records; of one core for the columns of a segment.
 
 // The group macro makes a public function without documentation; a benchmark may stop at wrong inputs like a test.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use autonomys_test_support::bench::{at_once, criterion, group, on_pools, pool};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -25,8 +26,7 @@ fn values(count: usize, seed: u64) -> Vec<Scalar> {
         .collect()
 }
 
-fn benchmark(criterion: &mut Criterion) {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+fn records(criterion: &mut Criterion) {
     let erasure_coding = ErasureCoding::new(NonZeroUsize::new(16).unwrap()).unwrap();
     let source = values(NUM_CHUNKS, 3);
     let parity = erasure_coding.extend(&source).unwrap();
@@ -38,15 +38,24 @@ fn benchmark(criterion: &mut Criterion) {
         .map(|(position, value)| ((position * 7919 + 13) % (2 * NUM_CHUNKS) < NUM_CHUNKS).then_some(value))
         .collect::<Vec<_>>();
 
-    let mut group = criterion.benchmark_group("erasure_coding");
-    group.sample_size(10);
-    group.bench_function("extend_2_15", |bencher| {
-        bencher.iter(|| erasure_coding.extend(black_box(&source)))
+    let mut group = group(criterion, "erasure_coding");
+    at_once(
+        &mut group,
+        "extend_2_15",
+        || (),
+        |()| erasure_coding.extend(black_box(&source)).unwrap(),
+    );
+    on_pools(&mut group, "recover_poly_half_missing", |pool| {
+        erasure_coding.recover_poly_parallel(black_box(&half_missing), pool)
     });
-    group.bench_function("recover_poly_half_missing", |bencher| {
-        bencher.iter(|| erasure_coding.recover_poly(black_box(&half_missing)));
-    });
+    group.finish();
+}
 
+fn columns(criterion: &mut Criterion) {
+    let pool = pool(1);
+    let erasure_coding = ErasureCoding::new(NonZeroUsize::new(16).unwrap()).unwrap();
+    let source = values(NUM_RAW_RECORDS, 3);
+    let mut group = group(criterion, "erasure_coding");
     let records = (0..NUM_RAW_RECORDS as u64)
         .map(|record| {
             values(COLUMNS, record)
@@ -105,5 +114,5 @@ fn benchmark(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, benchmark);
+criterion_group!(name = benches; config = criterion(); targets = records, columns);
 criterion_main!(benches);

@@ -4,6 +4,7 @@
     reason = "the macro of criterion makes functions without documentation"
 )]
 
+use autonomys_test_support::bench::{criterion, group};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::num::NonZeroU32;
@@ -15,10 +16,8 @@ fn pot(criterion: &mut Criterion) {
     let iterations = NonZeroU32::new(1_000_000).expect("not zero");
     let checkpoints = prove(seed, iterations).expect("a multiple of 16");
 
-    let mut group = criterion.benchmark_group("proof-of-time");
-    group
-        .throughput(Throughput::Elements(iterations.get().into()))
-        .sample_size(20);
+    let mut group = group(criterion, "proof-of-time");
+    group.throughput(Throughput::Elements(iterations.get().into()));
     group.bench_function("prove", |bencher| {
         bencher.iter(|| prove(black_box(seed), iterations))
     });
@@ -28,5 +27,5 @@ fn pot(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, pot);
+criterion_group!(name = benches; config = criterion(); targets = pot);
 criterion_main!(benches);
