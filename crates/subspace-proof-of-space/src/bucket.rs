@@ -9,7 +9,7 @@ pub(crate) const BUCKET_LIMIT: usize = 1 << BUCKET_LIMIT_BITS;
 /// Bits of a place within a bucket.
 pub(crate) const BUCKET_LIMIT_BITS: u32 = 9;
 /// Words of the longest record.
-const MAX_RECORD_WORDS: usize = 4;
+pub(crate) const MAX_RECORD_WORDS: usize = 4;
 /// Words of the records of a full bucket.
 pub(crate) const RECORD_WORDS: usize = BUCKET_LIMIT * MAX_RECORD_WORDS;
 /// Bytes beyond the last entry that vector code may read from rows and columns.

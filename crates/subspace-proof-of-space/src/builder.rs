@@ -9,7 +9,7 @@ use crate::constants::{K, NUM_BUCKETS, NUM_X, PARAM_BC};
 use crate::f1::F1;
 use crate::kernel::{Kernel, Output};
 use crate::matching::Matches;
-use crate::table::{Kept, LastTable, PackedTable};
+use crate::table::{Kept, LastTable, PackedTable, TableMemory};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -31,6 +31,8 @@ pub(crate) struct Workspace {
     scratches: Vec<Box<Scratch>>,
     parents: Vec<Chains>,
     children: Vec<Chains>,
+    /// For the table itself; empty memory grows.
+    pub(crate) table_memory: TableMemory,
 }
 
 impl Workspace {
@@ -49,6 +51,7 @@ impl Workspace {
             scratches: (0..parts).map(|_| scratch()).collect(),
             parents: (0..parts).map(|_| Chains::new()).collect(),
             children: (0..parts).map(|_| Chains::new()).collect(),
+            table_memory: TableMemory::default(),
         }
     }
 
@@ -98,17 +101,19 @@ pub(crate) fn build<Kern: Kernel>(
     };
     join.first(seed)?;
     observe(1, &join.workspace.parents);
-    join.next::<2, 1, 0, 2>()?;
+    let mut memory = std::mem::take(&mut join.workspace.table_memory);
+    let [memory_4, memory_5, memory_6] = std::mem::take(&mut memory.links);
+    join.next::<2, 1, 0, 2>(Vec::new())?;
     observe(2, &join.workspace.parents);
-    join.next::<3, 2, 0, 3>()?;
+    join.next::<3, 2, 0, 3>(Vec::new())?;
     observe(3, &join.workspace.parents);
-    let leaves = join.next::<4, 3, 3, 4>()?;
+    let leaves = join.next::<4, 3, 3, 4>(std::mem::take(&mut memory.leaves))?;
     observe(4, &join.workspace.parents);
-    let links_4 = join.next::<5, 4, 1, 4>()?;
+    let links_4 = join.next::<5, 4, 1, 4>(memory_4)?;
     observe(5, &join.workspace.parents);
-    let links_5 = join.next::<6, 4, 1, 3>()?;
+    let links_5 = join.next::<6, 4, 1, 3>(memory_5)?;
     observe(6, &join.workspace.parents);
-    let (links_6, last) = join.last()?;
+    let (links_6, last) = join.last(memory_6, memory.last_table(plan.full))?;
     Ok(PackedTable {
         leaves,
         links: [links_4, links_5, links_6],
@@ -139,17 +144,22 @@ impl<Kern: Kernel> Join<'_, Kern> {
     }
 
     /// Makes `TABLE` (2 to 6), with records of `CHILD` words, in `parents`, from its parent with records of `WORDS` words, of
-    /// which it keeps the last `KEEP`.
+    /// which it keeps the last `KEEP` in `memory`.
     fn next<const TABLE: u8, const WORDS: usize, const KEEP: usize, const CHILD: usize>(
         &mut self,
+        memory: Vec<u32>,
     ) -> Result<Kept, BucketTooFull> {
         let Workspace {
             scratches,
             parents,
             children,
+            ..
         } = &mut *self.workspace;
         let parts = children.len();
-        let mut kept = Kept::new(parents, KEEP);
+        let mut kept = match KEEP {
+            0 => Kept::nothing(),
+            _ => Kept::new(parents, KEEP, memory),
+        };
         let tasks = scratches
             .iter_mut()
             .zip(children.iter_mut())
@@ -160,11 +170,10 @@ impl<Kern: Kernel> Join<'_, Kern> {
         run(self.plan.pool, tasks, |((scratch, chains), (buckets, kept))| {
             chains.reset::<CHILD>(NUM_X as usize / parts);
             scratch.join::<_, TABLE, WORDS, KEEP>(kernel, parents, buckets, limit, kept, |output, len| {
-                chains.extend::<CHILD>((0..len).map(|index| {
-                    (
-                        output.buckets[index],
-                        std::array::from_fn(|word| output.words[word][index]),
-                    )
+                let records = output.buckets[..len].iter().zip(&output.records[..len]);
+                chains.extend::<CHILD>(records.map(|(&bucket, record)| {
+                    let record = record.first_chunk().expect("no record is longer");
+                    (bucket, *record)
                 }));
             })
         })?;
@@ -172,16 +181,18 @@ impl<Kern: Kernel> Join<'_, Kern> {
         Ok(kept)
     }
 
-    /// Makes table 7; returns the links of table 6 and table 7.
-    fn last(&mut self) -> Result<(Kept, LastTable), BucketTooFull> {
+    /// Makes table 7 in the empty `last` and keeps the links of table 6 in `memory`; returns them and table 7.
+    fn last(&mut self, memory: Vec<u32>, last: LastTable) -> Result<(Kept, LastTable), BucketTooFull> {
         let Workspace {
             scratches,
             parents,
             children,
+            ..
         } = &mut *self.workspace;
         let parts = children.len();
-        let mut kept = Kept::new(parents, 1);
-        let mut lasts: Vec<_> = (0..parts).map(|_| LastTable::new(self.plan.full)).collect();
+        let mut kept = Kept::new(parents, 1, memory);
+        let mut lasts = vec![last];
+        lasts.extend((1..parts).map(|_| LastTable::new(self.plan.full)));
         let tasks = scratches
             .iter_mut()
             .zip(&mut lasts)
@@ -191,7 +202,7 @@ impl<Kern: Kernel> Join<'_, Kern> {
         let limit = self.plan.bucket_limit;
         run(self.plan.pool, tasks, |((scratch, last), (buckets, kept))| {
             scratch.join::<_, 7, 3, 1>(kernel, parents, buckets, limit, kept, |output, len| {
-                last.extend(&output.buckets[..len], &output.words[0][..len]);
+                last.extend(&output.buckets[..len], &output.links[..len]);
             })
         })?;
         Ok((kept, LastTable::merge(lasts)))
@@ -218,7 +229,7 @@ impl Scratch {
         } = self;
         // References, so that swapping moves nothing.
         let (mut left, mut right) = (left, right);
-        left.load::<WORDS>(parents, buckets.start, limit)?;
+        kernel.load::<WORDS>(left, parents, buckets.start, limit)?;
         for bucket in buckets {
             if KEEP > 0 {
                 let (target, rest) = kept.split_at_mut(left.len() * KEEP);
@@ -231,7 +242,10 @@ impl Scratch {
             if bucket + 1 == NUM_BUCKETS {
                 break;
             }
-            right.load::<WORDS>(parents, bucket + 1, limit)?;
+            kernel.load::<WORDS>(right, parents, bucket + 1, limit)?;
+            for part in parents {
+                part.prefetch::<WORDS>((bucket + 2).min(NUM_BUCKETS - 1));
+            }
             let mut place = 0;
             while place < left.len() {
                 place = kernel.find_matches(left, place, right, bucket & 1, matches);

@@ -5,9 +5,14 @@
 //! close together, no bucket has a limit, and little is wasted.
 
 use crate::constants::NUM_BUCKETS;
+use crate::memory::{prefetch, zeroed_words};
 
 /// Records in a block: long enough that taking a new one is rare, short enough that half a block for every bucket is little.
 const BLOCK: usize = 16;
+/// Words of a cache line.
+const LINE: usize = 16;
+/// How many blocks ahead of the one begun are asked for: blocks are begun in the order in which they lie in memory.
+const BLOCKS_AHEAD: usize = 12;
 
 /// The lists of all buckets. Records are `W` words; all calls between two [`Chains::reset`]s must use the same `W`.
 pub(crate) struct Chains {
@@ -54,8 +59,9 @@ impl Chains {
         }
         if self.words.len() < blocks * BLOCK * W {
             // Exactly: doubling would take far more memory than a table that is a little larger than expected needs.
-            self.words.reserve_exact(blocks * BLOCK * W - self.words.len());
-            self.words.resize(blocks * BLOCK * W, 0);
+            let mut words = zeroed_words(blocks * BLOCK * W);
+            words[..self.words.len()].copy_from_slice(&self.words);
+            self.words = words;
         }
     }
 
@@ -87,6 +93,12 @@ impl Chains {
                 }
                 self.blocks[bucket] += 1;
                 cursor = (block * BLOCK) as u32;
+                for line in 0..W * BLOCK / LINE {
+                    prefetch(
+                        places.as_flattened(),
+                        (block + BLOCKS_AHEAD) * BLOCK * W + line * LINE,
+                    );
+                }
             }
             places[cursor as usize] = record;
             self.cursors[bucket] = cursor + 1;
@@ -104,6 +116,18 @@ impl Chains {
         match self.blocks[bucket] as usize {
             0 => 0,
             blocks => (blocks - 1) * BLOCK + (self.cursors[bucket] as usize - 1) % BLOCK + 1,
+        }
+    }
+
+    /// Asks for the list of `bucket`, so that a copy of it a little later need not wait.
+    #[inline(always)]
+    pub(crate) fn prefetch<const W: usize>(&self, bucket: usize) {
+        let mut block = self.heads[bucket] as usize;
+        for _ in 0..self.blocks[bucket] {
+            for line in 0..W * BLOCK / LINE {
+                prefetch(&self.words, block * BLOCK * W + line * LINE);
+            }
+            block = self.next[block] as usize;
         }
     }
 

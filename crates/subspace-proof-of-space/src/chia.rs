@@ -4,23 +4,70 @@ use crate::bucket::{BUCKET_LIMIT, BucketTooFull};
 use crate::builder::{Plan, Workspace, build};
 use crate::kernel::Portable;
 use crate::simd::SimdLevel;
-use crate::table::PackedTable;
+use crate::table::{PackedTable, TableMemory};
 use crate::unbounded::UnboundedTable;
 use crate::{PosTable, ProofOfSpace, ProofOfSpaceKind, verify};
 use rayon::ThreadPool;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use subspace_core_primitives::pos::{PosProof, PosSeed};
 
 /// Chia-derived proof of space with K = 20.
 ///
-/// A table takes about 25 MB and another 35 MB while it is being made. The latter are kept for the next table, at most one set
+/// A table takes about 25 MB and another 35 MB while it is being made. Both are kept for the next table, at most one set of each
 /// for every core of the machine.
 pub struct ChiaProofOfSpace {
     level: SimdLevel,
     bucket_limit: usize,
-    idle_workspaces: Mutex<Vec<Workspace>>,
-    max_idle_workspaces: usize,
+    idle_workspaces: Pool<Workspace>,
+    idle_tables: Arc<Pool<TableMemory>>,
+}
+
+/// Things to be used again, at most one for every core.
+struct Pool<T> {
+    idle: Mutex<Vec<T>>,
+    limit: usize,
+}
+
+impl<T> Pool<T> {
+    fn new() -> Self {
+        Self {
+            idle: Mutex::new(Vec::new()),
+            limit: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// One that suits.
+    fn take(&self, suits: impl Fn(&T) -> bool) -> Option<T> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = idle.iter().position(suits)?;
+        Some(idle.swap_remove(index))
+    }
+
+    fn give_back(&self, thing: T) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.limit {
+            idle.push(thing);
+        }
+    }
+}
+
+/// A table that leaves its memory to the next one.
+struct PooledTable {
+    table: PackedTable,
+    idle_tables: Arc<Pool<TableMemory>>,
+}
+
+impl PosTable for PooledTable {
+    fn find_proof(&self, challenge_index: u32) -> Option<PosProof> {
+        self.table.find_proof(challenge_index)
+    }
+}
+
+impl Drop for PooledTable {
+    fn drop(&mut self) {
+        self.idle_tables.give_back(self.table.take_memory());
+    }
 }
 
 impl ChiaProofOfSpace {
@@ -41,8 +88,8 @@ impl ChiaProofOfSpace {
         Self {
             level,
             bucket_limit,
-            idle_workspaces: Mutex::new(Vec::new()),
-            max_idle_workspaces: std::thread::available_parallelism().map_or(1, usize::from),
+            idle_workspaces: Pool::new(),
+            idle_tables: Arc::new(Pool::new()),
         }
     }
 
@@ -59,7 +106,10 @@ impl ChiaProofOfSpace {
 
     fn create(&self, seed: &PosSeed, pool: Option<&ThreadPool>, full: bool) -> Box<dyn PosTable> {
         match self.create_packed(seed, pool, full) {
-            Ok(table) => Box::new(table),
+            Ok(table) => Box::new(PooledTable {
+                table,
+                idle_tables: Arc::clone(&self.idle_tables),
+            }),
             Err(BucketTooFull) => Box::new(UnboundedTable::create(seed)),
         }
     }
@@ -71,7 +121,11 @@ impl ChiaProofOfSpace {
         full: bool,
     ) -> Result<PackedTable, BucketTooFull> {
         let threads = pool.map_or(1, ThreadPool::current_num_threads);
-        let mut workspace = self.take_workspace(threads);
+        let mut workspace = self
+            .idle_workspaces
+            .take(|workspace| workspace.suits(threads))
+            .unwrap_or_else(|| Workspace::new(threads));
+        workspace.table_memory = self.idle_tables.take(|_| true).unwrap_or_default();
         let plan = Plan {
             pool,
             bucket_limit: self.bucket_limit,
@@ -89,32 +143,8 @@ impl ChiaProofOfSpace {
             }
             _ => build(Portable, seed, &mut workspace, &plan, observe),
         };
-        self.return_workspace(workspace);
+        self.idle_workspaces.give_back(workspace);
         table
-    }
-
-    fn take_workspace(&self, threads: usize) -> Workspace {
-        let mut idle = self
-            .idle_workspaces
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match idle.iter().position(|workspace| workspace.suits(threads)) {
-            Some(index) => idle.swap_remove(index),
-            None => {
-                drop(idle);
-                Workspace::new(threads)
-            }
-        }
-    }
-
-    fn return_workspace(&self, workspace: Workspace) {
-        let mut idle = self
-            .idle_workspaces
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.max_idle_workspaces {
-            idle.push(workspace);
-        }
     }
 }
 
@@ -184,17 +214,29 @@ mod tests {
     }
 
     #[test]
-    fn workspaces_are_reused_and_their_number_is_limited() {
+    fn memory_is_reused_and_its_amount_is_limited() {
         let proof_of_space = ChiaProofOfSpace::new();
-        let idle = || proof_of_space.idle_workspaces.lock().unwrap().len();
+        let idle = |expected| {
+            assert_eq!(
+                proof_of_space.idle_workspaces.idle.lock().unwrap().len(),
+                expected
+            );
+            assert_eq!(proof_of_space.idle_tables.idle.lock().unwrap().len(), expected);
+        };
+        let proofs =
+            |table: Box<dyn PosTable>| (0..1000).map(|s_bucket| table.find_proof(s_bucket)).collect();
         let seed = PosSeed::from([5; 32]);
-        proof_of_space.create_table(&seed);
-        proof_of_space.create_table(&seed);
-        assert_eq!(idle(), 1);
-        let limit = proof_of_space.max_idle_workspaces;
+        let first: Vec<_> = proofs(proof_of_space.create_table(&seed));
+        // A table of another seed in between, so that nothing right is left over.
+        proof_of_space.create_table(&PosSeed::from([6; 32]));
+        assert_eq!(proofs(proof_of_space.create_table(&seed)), first);
+        assert!(first.iter().flatten().count() > 400);
+        idle(1);
+        let limit = proof_of_space.idle_tables.limit;
         for _ in 0..limit + 3 {
-            proof_of_space.return_workspace(Workspace::new(1));
+            proof_of_space.idle_workspaces.give_back(Workspace::new(1));
+            proof_of_space.idle_tables.give_back(TableMemory::default());
         }
-        assert_eq!(idle(), limit);
+        idle(limit);
     }
 }

@@ -14,7 +14,10 @@
 //! | 5 | 4 | remainder, 60 bits; link |
 //! | 6 | 3 | remainder, 40 bits; link |
 
-use crate::bucket::{BUCKET_LIMIT, BUCKET_LIMIT_BITS, REMAINDER_SHIFT, SortedBucket};
+use crate::bucket::{
+    BUCKET_LIMIT, BUCKET_LIMIT_BITS, BucketTooFull, MAX_RECORD_WORDS, REMAINDER_SHIFT, SortedBucket,
+};
+use crate::chains::Chains;
 use crate::compression::hash_block;
 use crate::constants::PARAM_BC;
 use crate::lanes::Lanes;
@@ -29,21 +32,33 @@ const FIRST_WORD_METADATA: u32 = (1 << REMAINDER_SHIFT) - 1;
 pub(crate) struct Output {
     /// Bucket of every entry (of table 7: its `y`).
     pub(crate) buckets: [u32; MATCHES_WORDS],
-    /// Words of the records; of table 7 only the link, in the first one.
-    pub(crate) words: [[u32; MATCHES_WORDS]; 4],
+    /// Records, of which only the first words may be used. None are made of table 7.
+    pub(crate) records: [[u32; MAX_RECORD_WORDS]; MATCHES_WORDS],
+    /// Links, made of table 7 only.
+    pub(crate) links: [u32; MATCHES_WORDS],
 }
 
 impl Output {
     pub(crate) fn new() -> Self {
         Self {
             buckets: [0; MATCHES_WORDS],
-            words: [[0; MATCHES_WORDS]; 4],
+            records: [[0; MAX_RECORD_WORDS]; MATCHES_WORDS],
+            links: [0; MATCHES_WORDS],
         }
     }
 }
 
 /// An instruction set; holding a value proves that the processor supports it.
 pub(crate) trait Kernel: Copy + Send + Sync {
+    /// [`SortedBucket::load`].
+    fn load<const W: usize>(
+        self,
+        target: &mut SortedBucket,
+        parts: &[Chains],
+        bucket: usize,
+        limit: usize,
+    ) -> Result<(), BucketTooFull>;
+
     /// Finds the matches of left entries from place `left_place` on. Returns the first place not handled for lack of space.
     fn find_matches(
         self,
@@ -70,6 +85,16 @@ pub(crate) trait Kernel: Copy + Send + Sync {
 pub(crate) struct Portable;
 
 impl Kernel for Portable {
+    fn load<const W: usize>(
+        self,
+        target: &mut SortedBucket,
+        parts: &[Chains],
+        bucket: usize,
+        limit: usize,
+    ) -> Result<(), BucketTooFull> {
+        target.load::<W>(parts, bucket, limit)
+    }
+
     fn find_matches(
         self,
         left: &SortedBucket,
@@ -98,6 +123,26 @@ impl Kernel for Portable {
 macro_rules! x86_kernel {
     ($token:ident, $lanes:ident, $find_matches:ident, $features:literal) => {
         impl Kernel for crate::lanes::$token {
+            fn load<const W: usize>(
+                self,
+                target: &mut SortedBucket,
+                parts: &[Chains],
+                bucket: usize,
+                limit: usize,
+            ) -> Result<(), BucketTooFull> {
+                #[target_feature(enable = $features)]
+                fn with_features<const W: usize>(
+                    target: &mut SortedBucket,
+                    parts: &[Chains],
+                    bucket: usize,
+                    limit: usize,
+                ) -> Result<(), BucketTooFull> {
+                    target.load::<W>(parts, bucket, limit)
+                }
+                // SAFETY: `self` proves the instruction set.
+                unsafe { with_features::<W>(target, parts, bucket, limit) }
+            }
+
             fn find_matches(
                 self,
                 left: &SortedBucket,
@@ -264,22 +309,13 @@ fn compute<V: Lanes, const TABLE: u8>(
         let at = index * V::COUNT;
         if TABLE == 7 {
             child_y.store(&mut output.buckets[at..]);
-            link.store(&mut output.words[0][at..]);
+            link.store(&mut output.links[at..]);
             continue;
         }
         let (bucket, remainder) = child_y.bucket_and_remainder();
         bucket.store(&mut output.buckets[at..]);
-        remainder
-            .shl(REMAINDER_SHIFT)
-            .or(second)
-            .store(&mut output.words[0][at..]);
-        third.store(&mut output.words[1][at..]);
-        if record_words(TABLE) > 2 {
-            fourth.store(&mut output.words[2][at..]);
-        }
-        if record_words(TABLE) > 3 {
-            link.store(&mut output.words[3][at..]);
-        }
+        let first = remainder.shl(REMAINDER_SHIFT).or(second);
+        V::store_records([first, third, fourth, link], &mut output.records[at..]);
     }
 }
 

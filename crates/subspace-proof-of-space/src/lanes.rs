@@ -13,7 +13,7 @@ pub(crate) use avx2::{Avx2, Avx2Lanes};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::{Avx512, Avx512Lanes};
 
-use crate::bucket::RECORD_WORDS;
+use crate::bucket::{MAX_RECORD_WORDS, RECORD_WORDS};
 use crate::constants::PARAM_BC;
 
 /// `y / BC = y * BUCKET_FACTOR >> BUCKET_SHIFT` for every 26-bit `y`.
@@ -34,6 +34,8 @@ pub(crate) trait Lanes: Copy {
     fn load(token: Self::Token, words: &[u32]) -> Self;
     /// Writes to the start of a slice, which must be long enough.
     fn store(self, words: &mut [u32]);
+    /// Writes records to the start of a list, which must be long enough: record `i` consists of word `i` of every vector.
+    fn store_records(words: [Self; MAX_RECORD_WORDS], records: &mut [[u32; MAX_RECORD_WORDS]]);
     /// `records[(self + offset) % RECORD_WORDS]`.
     fn gather(self, records: &[u32; RECORD_WORDS], offset: u32) -> Self;
     /// Wrapping sum.
@@ -74,6 +76,11 @@ impl Lanes for u32 {
     #[inline(always)]
     fn store(self, words: &mut [u32]) {
         words[0] = self;
+    }
+
+    #[inline(always)]
+    fn store_records(words: [Self; MAX_RECORD_WORDS], records: &mut [[u32; MAX_RECORD_WORDS]]) {
+        records[0] = words;
     }
 
     #[inline(always)]

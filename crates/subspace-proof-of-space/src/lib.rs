@@ -18,6 +18,7 @@ mod kernel;
 mod kind;
 mod lanes;
 mod matching;
+mod memory;
 mod shim;
 mod simd;
 mod table;

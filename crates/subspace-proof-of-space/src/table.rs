@@ -6,6 +6,7 @@ use crate::builder::share;
 use crate::chains::Chains;
 use crate::constants::{NUM_BUCKETS, NUM_S_BUCKETS, PROOF_BYTES, challenge_prefix};
 use crate::kernel::LINK_PLACES_BITS;
+use crate::memory::zeroed_words;
 use std::ops::Range;
 use subspace_core_primitives::pos::PosProof;
 
@@ -18,19 +19,22 @@ pub(crate) struct Kept {
     starts: Vec<u32>,
     /// Words of an entry.
     words_each: usize,
+    /// At least the words of the entries.
     words: Vec<u32>,
 }
 
 impl Kept {
-    /// With place for all entries of a table; for none when `words_each` is zero.
-    pub(crate) fn new(parts: &[Chains], words_each: usize) -> Self {
-        if words_each == 0 {
-            return Self {
-                starts: vec![0; NUM_BUCKETS + 1],
-                words_each,
-                words: Vec::new(),
-            };
+    /// Without any entries.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            starts: vec![0; NUM_BUCKETS + 1],
+            words_each: 0,
+            words: Vec::new(),
         }
+    }
+
+    /// With place for all entries of a table, in `words` when it is large enough.
+    pub(crate) fn new(parts: &[Chains], words_each: usize, mut words: Vec<u32>) -> Self {
         let mut starts = Vec::with_capacity(NUM_BUCKETS + 1);
         let mut sum = 0;
         for bucket in 0..NUM_BUCKETS {
@@ -38,10 +42,15 @@ impl Kept {
             sum += parts.iter().map(|part| part.count(bucket)).sum::<usize>();
         }
         starts.push(sum as u32);
+        if words.len() < sum * words_each {
+            // Sizes of tables differ little from seed to seed. The old memory goes first: both together would be the peak.
+            drop(words);
+            words = zeroed_words((sum + sum / 64) * words_each);
+        }
         Self {
             starts,
             words_each,
-            words: vec![0; sum * words_each],
+            words,
         }
     }
 
@@ -87,8 +96,15 @@ impl LastTable {
         if full {
             Self::Full(Vec::new())
         } else {
-            Self::SBuckets(vec![u64::MAX; NUM_S_BUCKETS])
+            Self::s_buckets(Vec::new())
         }
+    }
+
+    /// No proofs yet, in the memory of `best`.
+    fn s_buckets(mut best: Vec<u64>) -> Self {
+        best.clear();
+        best.resize(NUM_S_BUCKETS, u64::MAX);
+        Self::SBuckets(best)
     }
 
     /// Adds entries that come after all earlier ones.
@@ -161,6 +177,53 @@ pub(crate) struct PackedTable {
     /// Links of tables 4, 5 and 6.
     pub(crate) links: [Kept; 3],
     pub(crate) last: LastTable,
+}
+
+/// Large memory of a [`PackedTable`], to be used for another one.
+#[derive(Default)]
+pub(crate) struct TableMemory {
+    /// Of the leaves.
+    pub(crate) leaves: Vec<u32>,
+    /// Of the links.
+    pub(crate) links: [Vec<u32>; 3],
+    /// Of table 7.
+    last: Vec<u64>,
+}
+
+impl TableMemory {
+    /// Bytes held.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        let links = self.links.iter().map(Vec::capacity).sum::<usize>();
+        4 * (self.leaves.capacity() + links) + 8 * self.last.capacity()
+    }
+
+    /// An empty table 7 of s-buckets in this memory; a complete one when `full`, which has memory of its own.
+    pub(crate) fn last_table(&mut self, full: bool) -> LastTable {
+        if full {
+            LastTable::new(true)
+        } else {
+            LastTable::s_buckets(std::mem::take(&mut self.last))
+        }
+    }
+}
+
+impl PackedTable {
+    /// What another table can use.
+    pub(crate) fn take_memory(&mut self) -> TableMemory {
+        let last = match &mut self.last {
+            LastTable::SBuckets(best) => std::mem::take(best),
+            LastTable::Full(_) => Vec::new(),
+        };
+        TableMemory {
+            leaves: std::mem::take(&mut self.leaves.words),
+            links: self
+                .links
+                .each_mut()
+                .map(|links| std::mem::take(&mut links.words)),
+            last,
+        }
+    }
 }
 
 impl PosTable for PackedTable {

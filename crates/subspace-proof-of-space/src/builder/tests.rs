@@ -68,7 +68,7 @@ fn check<Kern: Kernel>(kernel: Kern, pool: Option<&ThreadPool>) {
     let seed = PosSeed::from(bytes);
     // Twice, because the second time the buffers are not fresh.
     for _ in 0..2 {
-        let table = build(kernel, &seed, &mut workspace, &plan, |number, chains| {
+        let mut table = build(kernel, &seed, &mut workspace, &plan, |number, chains| {
             let (ys, links) = sorted_links(number, chains);
             let (count, ys_digest, links_digest) = TABLES[usize::from(number) - 1];
             assert_eq!(ys.len(), count, "table {number}");
@@ -97,8 +97,13 @@ fn check<Kern: Kernel>(kernel: Kern, pool: Option<&ThreadPool>) {
             links_digest
         );
         if pool.is_none() {
-            // 25 MB of result and these lists are the peak of making a table.
             assert!(workspace.memory() < 39 << 20, "{} bytes", workspace.memory());
+            // The lists and the result are the peak of making a table.
+            let table_memory = table.take_memory().bytes();
+            assert!(
+                workspace.memory() + table_memory < 64_000_000,
+                "{table_memory} bytes"
+            );
         }
     }
 }

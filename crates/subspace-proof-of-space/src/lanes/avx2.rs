@@ -1,7 +1,7 @@
 //! Eight words in a 256-bit vector.
 
 use super::{BUCKET_FACTOR, BUCKET_SHIFT, Lanes};
-use crate::bucket::RECORD_WORDS;
+use crate::bucket::{MAX_RECORD_WORDS, RECORD_WORDS};
 use crate::constants::PARAM_BC;
 use std::arch::x86_64::*;
 
@@ -55,6 +55,28 @@ impl Lanes for Avx2Lanes {
         let words = &mut words[..Self::COUNT];
         // SAFETY: `self` proves AVX2, and `words` are the 32 bytes written, of any alignment.
         unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), self.0) }
+    }
+
+    #[inline(always)]
+    fn store_records([a, b, c, d]: [Self; MAX_RECORD_WORDS], records: &mut [[u32; MAX_RECORD_WORDS]]) {
+        let records = &mut records[..Self::COUNT];
+        let start = records.as_mut_ptr();
+        // SAFETY: the vectors prove AVX2, and 16 bytes of any alignment are written for each of the 8 records.
+        unsafe {
+            let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a.0, b.0), _mm256_unpackhi_epi32(a.0, b.0));
+            let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c.0, d.0), _mm256_unpackhi_epi32(c.0, d.0));
+            // Vector `i` holds records i and i + 4.
+            let vectors = [
+                _mm256_unpacklo_epi64(ab_low, cd_low),
+                _mm256_unpackhi_epi64(ab_low, cd_low),
+                _mm256_unpacklo_epi64(ab_high, cd_high),
+                _mm256_unpackhi_epi64(ab_high, cd_high),
+            ];
+            for (index, vector) in vectors.into_iter().enumerate() {
+                _mm_storeu_si128(start.add(index).cast(), _mm256_castsi256_si128(vector));
+                _mm_storeu_si128(start.add(index + 4).cast(), _mm256_extracti128_si256::<1>(vector));
+            }
+        }
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Sixteen words in a 512-bit vector.
 
 use super::{BUCKET_FACTOR, BUCKET_SHIFT, Lanes};
-use crate::bucket::RECORD_WORDS;
+use crate::bucket::{MAX_RECORD_WORDS, RECORD_WORDS};
 use crate::constants::PARAM_BC;
 use std::arch::x86_64::*;
 
@@ -56,6 +56,39 @@ impl Lanes for Avx512Lanes {
         let words = &mut words[..Self::COUNT];
         // SAFETY: `self` proves AVX-512, and `words` are the 64 bytes written, of any alignment.
         unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), self.0) }
+    }
+
+    #[inline(always)]
+    fn store_records([a, b, c, d]: [Self; MAX_RECORD_WORDS], records: &mut [[u32; MAX_RECORD_WORDS]]) {
+        let records = &mut records[..Self::COUNT];
+        let start = records.as_mut_ptr();
+        // SAFETY: the vectors prove AVX-512, and 16 bytes of any alignment are written for each of the 16 records.
+        unsafe {
+            let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a.0, b.0), _mm512_unpackhi_epi32(a.0, b.0));
+            let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c.0, d.0), _mm512_unpackhi_epi32(c.0, d.0));
+            // Vector `i` holds records i, i + 4, i + 8 and i + 12.
+            let vectors = [
+                _mm512_unpacklo_epi64(ab_low, cd_low),
+                _mm512_unpackhi_epi64(ab_low, cd_low),
+                _mm512_unpacklo_epi64(ab_high, cd_high),
+                _mm512_unpackhi_epi64(ab_high, cd_high),
+            ];
+            for (index, vector) in vectors.into_iter().enumerate() {
+                _mm_storeu_si128(start.add(index).cast(), _mm512_castsi512_si128(vector));
+                _mm_storeu_si128(
+                    start.add(index + 4).cast(),
+                    _mm512_extracti32x4_epi32::<1>(vector),
+                );
+                _mm_storeu_si128(
+                    start.add(index + 8).cast(),
+                    _mm512_extracti32x4_epi32::<2>(vector),
+                );
+                _mm_storeu_si128(
+                    start.add(index + 12).cast(),
+                    _mm512_extracti32x4_epi32::<3>(vector),
+                );
+            }
+        }
     }
 
     #[inline(always)]
