@@ -9,8 +9,10 @@ pub mod chain;
 pub mod schedule;
 
 mod aes_chain;
+mod aes_level;
 
-pub use aes_chain::{prove, verify};
+pub use aes_chain::{prove, prove_with, verify, verify_with};
+pub use aes_level::{AesLevel, SIMD_ENVIRONMENT_VARIABLE};
 pub use chain::{NextSlotInput, PotParametersChange};
 pub use schedule::{EntropyInjection, EntropySchedule};
 

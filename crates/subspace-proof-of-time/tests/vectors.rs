@@ -4,7 +4,7 @@ use autonomys_test_support::section;
 use parity_scale_codec::{Decode, Encode};
 use std::num::NonZeroU32;
 use subspace_core_primitives::pot::{PotCheckpoints, PotOutput, PotSeed};
-use subspace_proof_of_time::{PotError, prove, verify};
+use subspace_proof_of_time::{AesLevel, PotError, prove, prove_with, verify, verify_with};
 
 fn iterations(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).expect("iterations are not zero")
@@ -21,6 +21,13 @@ fn cases() {
         let count = case.get("iterations").u32();
 
         let checkpoints = prove(seed, iterations(count)).expect("proves");
+        for level in AesLevel::ALL {
+            assert_eq!(
+                prove_with(level, seed, iterations(count)),
+                Ok(checkpoints),
+                "{level}"
+            );
+        }
         let expected: Vec<_> = case
             .get("checkpoints")
             .items()
@@ -39,6 +46,10 @@ fn cases() {
         let check = |name: &str, seed, count, checkpoints: &PotCheckpoints| {
             let valid = verify(seed, iterations(count), checkpoints).expect("verifies");
             assert_eq!(valid, case.get(name).bool(), "{name} at {}", case.path());
+            for level in AesLevel::ALL {
+                let valid_too = verify_with(level, seed, iterations(count), checkpoints);
+                assert_eq!(valid_too, Ok(valid), "{level}, {name} at {}", case.path());
+            }
         };
         let damaged = |checkpoint: usize, byte: usize| {
             let mut damaged = checkpoints;
