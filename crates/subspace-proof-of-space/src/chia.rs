@@ -2,11 +2,11 @@
 
 use crate::bucket::{BUCKET_LIMIT, BucketTooFull};
 use crate::builder::{Plan, Workspace, build};
-use crate::kernel::Portable;
+use crate::kernel::{Kernel, Portable};
 use crate::simd::SimdLevel;
 use crate::table::{PackedTable, TableMemory};
 use crate::unbounded::UnboundedTable;
-use crate::{PosTable, ProofOfSpace, ProofOfSpaceKind, verify};
+use crate::{PosTable, ProofOfSpace, ProofOfSpaceKind};
 use rayon::ThreadPool;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -173,7 +173,17 @@ impl ProofOfSpace for ChiaProofOfSpace {
     }
 
     fn is_proof_valid(&self, seed: &PosSeed, challenge_index: u32, proof: &PosProof) -> bool {
-        verify::is_proof_valid(seed, challenge_index, proof)
+        match self.level {
+            #[cfg(target_arch = "x86_64")]
+            SimdLevel::Avx512 if let Some(kernel) = crate::lanes::Avx512::detect() => {
+                kernel.is_proof_valid(seed, challenge_index, proof)
+            }
+            #[cfg(target_arch = "x86_64")]
+            SimdLevel::Avx2 if let Some(kernel) = crate::lanes::Avx2::detect() => {
+                kernel.is_proof_valid(seed, challenge_index, proof)
+            }
+            _ => Portable.is_proof_valid(seed, challenge_index, proof),
+        }
     }
 
     fn kind(&self) -> ProofOfSpaceKind {

@@ -18,15 +18,15 @@ use crate::bucket::{
     BUCKET_LIMIT, BUCKET_LIMIT_BITS, BucketTooFull, MAX_RECORD_WORDS, REMAINDER_SHIFT, SortedBucket,
 };
 use crate::chains::Chains;
-use crate::compression::hash_block;
 use crate::constants::PARAM_BC;
+use crate::entry::entry;
 use crate::lanes::Lanes;
 use crate::matching::{MATCHES_WORDS, Matches};
+use crate::verify;
+use subspace_core_primitives::pos::{PosProof, PosSeed};
 
 /// Bits of a link below the left bucket: left and right place.
 pub(crate) const LINK_PLACES_BITS: u32 = 2 * BUCKET_LIMIT_BITS;
-/// Mask of the metadata bits in the first word of a record.
-const FIRST_WORD_METADATA: u32 = (1 << REMAINDER_SHIFT) - 1;
 
 /// Entries made from a list of matches, in the same order.
 pub(crate) struct Output {
@@ -78,6 +78,9 @@ pub(crate) trait Kernel: Copy + Send + Sync {
         matches: &mut Matches,
         output: &mut Output,
     );
+
+    /// See [`verify::is_proof_valid`].
+    fn is_proof_valid(self, seed: &PosSeed, challenge_index: u32, proof: &PosProof) -> bool;
 }
 
 /// Code for any processor.
@@ -115,6 +118,10 @@ impl Kernel for Portable {
         output: &mut Output,
     ) {
         compute::<u32, TABLE>((), left, right, left_bucket, matches, output);
+    }
+
+    fn is_proof_valid(self, seed: &PosSeed, challenge_index: u32, proof: &PosProof) -> bool {
+        verify::is_proof_valid::<u32, u32>((), (), seed, challenge_index, proof)
     }
 }
 
@@ -176,6 +183,27 @@ macro_rules! x86_kernel {
                 // SAFETY: `self` proves the instruction set.
                 unsafe { with_features::<TABLE>(self, left, right, left_bucket, matches, output) }
             }
+
+            fn is_proof_valid(self, seed: &PosSeed, challenge_index: u32, proof: &PosProof) -> bool {
+                #[target_feature(enable = $features)]
+                fn with_features(
+                    token: crate::lanes::$token,
+                    seed: &PosSeed,
+                    challenge_index: u32,
+                    proof: &PosProof,
+                ) -> bool {
+                    // Most levels have few pairs, for which half a vector costs less than a whole one.
+                    verify::is_proof_valid::<crate::lanes::$lanes, crate::lanes::Avx2Lanes>(
+                        token,
+                        token.into(),
+                        seed,
+                        challenge_index,
+                        proof,
+                    )
+                }
+                // SAFETY: `self` proves the instruction set.
+                unsafe { with_features(self, seed, challenge_index, proof) }
+            }
         }
     };
 }
@@ -222,87 +250,31 @@ fn compute<V: Lanes, const TABLE: u8>(
 ) {
     let splat = |word| V::splat(token, word);
     let places = splat(BUCKET_LIMIT as u32 - 1);
-    let first_metadata = splat(FIRST_WORD_METADATA);
-    let bucket_start = splat(left_bucket * PARAM_BC);
+    let left_bucket_start = splat(left_bucket * PARAM_BC);
+    let right_bucket_start = splat((left_bucket + 1) * PARAM_BC);
     let link_bucket = splat(left_bucket << LINK_PLACES_BITS);
 
     for (index, pair) in matches.padded(V::COUNT).chunks_exact(V::COUNT).enumerate() {
         let pair = V::load(token, pair);
+        let link = link_bucket.or(pair);
         let left_start = record_start(TABLE - 1, pair.shr(BUCKET_LIMIT_BITS).and(places));
         let right_start = record_start(TABLE - 1, pair.and(places));
+        // What is not used of these is not read.
         let l = |word| left_start.gather(&left.records, word);
         let r = |word| right_start.gather(&right.records, word);
-        let link = link_bucket.or(pair);
+        let (l0, r0) = (l(0), r(0));
+        let left_y = left_bucket_start.add(l0.shr(REMAINDER_SHIFT));
 
-        let l0 = l(0);
-        let r0 = r(0);
-        let y = bucket_start.add(l0.shr(REMAINDER_SHIFT));
-        // Every input starts with y and six bits of the left metadata.
-        let start = y.shl(6).or(l0.shr(REMAINDER_SHIFT - 6).and(splat(63)));
-        // What of the right metadata is in the first word of its record.
-        let r0_metadata = r0.and(first_metadata);
-
-        let (hash, second, third, fourth) = match TABLE {
-            2 => {
-                let x = |y: V, record: V| y.and(splat(63)).shl(14).or(record.and(splat((1 << 14) - 1)));
-                let right_y = splat((left_bucket + 1) * PARAM_BC).add(r0.shr(REMAINDER_SHIFT));
-                let (left_x, right_x) = (x(y, l0), x(right_y, r0));
-                let start = y.shl(6).or(left_x.shr(14));
-                let input = [start, left_x.shl(18).or(right_x.shr(2)), right_x.shl(30)];
-                let [word, ..] = hash_block(token, input, 9);
-                (word, left_x.shr(2), left_x.shl(30).or(right_x.shl(10)), link)
-            }
-            3 | 7 => {
-                let (l1, r1) = (l(1), r(1));
-                let input = [
-                    start,
-                    l0.shl(20).or(l1.shr(12)),
-                    l1.shl(20).or(r0_metadata.shl(12)).or(r1.shr(20)),
-                    r1.shl(12),
-                ];
-                let [word, ..] = hash_block(token, input, 14);
-                if TABLE == 7 {
-                    (word, link, link, link)
-                } else {
-                    (
-                        word,
-                        l0.and(first_metadata),
-                        l1.or(r0_metadata.shr(8)),
-                        r0.shl(24).or(r1.shr(8)),
-                    )
-                }
-            }
-            4 | 5 => {
-                let (l1, l2, r1, r2) = (l(1), l(2), r(1), r(2));
-                let input = [
-                    start,
-                    l0.shl(20).or(l1.shr(12)),
-                    l1.shl(20).or(l2.shr(12)),
-                    l2.shl(20).or(r0_metadata.shl(4)).or(r1.shr(28)),
-                    r1.shl(4).or(r2.shr(28)),
-                    r2.shl(4),
-                ];
-                let [b0, b1, b2, b3] = hash_block(token, input, 24);
-                let third = if TABLE == 4 {
-                    b2.shl(12).or(b3.shr(22).shl(2))
-                } else {
-                    b2.shl(12).and(splat(0xffc0_0000))
-                };
-                (b0, hash_metadata(token, b0, b1), b1.shl(12).or(b2.shr(20)), third)
-            }
-            _ => {
-                let (l1, l2, r1, r2) = (l(1), l(2), r(1), r(2));
-                let input = [
-                    start,
-                    l0.shl(20).or(l1.shr(12)),
-                    l1.shl(20).or(l2.shr(12)).or(r0_metadata.shr(8)),
-                    r0.shl(24).or(r1.shr(8)),
-                    r1.shl(24).or(r2.shr(8)),
-                ];
-                let [b0, b1, b2, _] = hash_block(token, input, 19);
-                let second = b1.shl(12).or(b2.shr(20)).and(splat(0xffff_fc00));
-                (b0, hash_metadata(token, b0, b1), second, link)
-            }
+        let (hash, [second, third, fourth]) = if TABLE == 2 {
+            let right_y = right_bucket_start.add(r0.shr(REMAINDER_SHIFT));
+            let x = |y: V, record: V| y.and(splat(63)).shl(14).or(record.and(splat((1 << 14) - 1)));
+            let (left_x, right_x) = (x(left_y, l0), x(right_y, r0));
+            entry::<V, TABLE>(token, left_y, [left_x; 3], [right_x; 3])
+        } else if record_words(TABLE - 1) > 2 && TABLE != 7 {
+            entry::<V, TABLE>(token, left_y, [l0, l(1), l(2)], [r0, r(1), r(2)])
+        } else {
+            let (l1, r1) = (l(1), r(1));
+            entry::<V, TABLE>(token, left_y, [l0, l1, l1], [r0, r1, r1])
         };
 
         let child_y = hash.shr(6);
@@ -315,12 +287,7 @@ fn compute<V: Lanes, const TABLE: u8>(
         let (bucket, remainder) = child_y.bucket_and_remainder();
         bucket.store(&mut output.buckets[at..]);
         let first = remainder.shl(REMAINDER_SHIFT).or(second);
+        let fourth = if TABLE == 6 { link } else { fourth };
         V::store_records([first, third, fourth, link], &mut output.records[at..]);
     }
-}
-
-/// The 18 bits of a hash that follow the 26 of `y`.
-#[inline(always)]
-fn hash_metadata<V: Lanes>(token: V::Token, first: V, second: V) -> V {
-    first.and(V::splat(token, 63)).shl(12).or(second.shr(20))
 }

@@ -11,6 +11,7 @@ mod chia;
 mod compression;
 mod compute;
 mod constants;
+mod entry;
 mod f1;
 #[cfg(test)]
 mod golden_vectors;

@@ -19,6 +19,11 @@ impl Avx2 {
             && is_x86_feature_detected!("popcnt"))
         .then_some(Self(()))
     }
+
+    /// For tokens whose detection includes this one.
+    pub(super) fn implied() -> Self {
+        Self(())
+    }
 }
 
 /// Eight words; a value of this type exists only where [`Avx2`] does.

@@ -22,6 +22,12 @@ impl Avx512 {
     }
 }
 
+impl From<Avx512> for super::Avx2 {
+    fn from(Avx512(()): Avx512) -> Self {
+        Self::implied()
+    }
+}
+
 /// Sixteen words; a value of this type exists only where [`Avx512`] does.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512Lanes(__m512i);
