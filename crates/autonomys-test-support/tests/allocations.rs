@@ -40,14 +40,19 @@ fn every_way_to_get_memory_counts() {
 #[test]
 fn other_threads_do_not_disturb() {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let (begin, begun) = std::sync::mpsc::channel();
     let busy = std::thread::spawn(move || {
         let mut blocks = 0_u64;
         while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
             black_box(Box::new(blocks));
             blocks += 1;
+            if blocks == 1 {
+                begin.send(()).expect("the test waits for this");
+            }
         }
         blocks
     });
+    begun.recv().expect("the other thread runs");
     let quiet = counted(|| (0..1_000_000_u64).fold(0, |sum, number| black_box(sum ^ number)));
     stop.send(()).expect("the other thread waits for this");
     assert!(busy.join().expect("no panic") > 0);
