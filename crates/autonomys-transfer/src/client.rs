@@ -1,11 +1,13 @@
-//! The asking side: one [`Pool`] per process, one connection per peer, any number of requests on it.
+//! The asking side: one [`Pool`] per process, few connections per peer, any number of requests on them.
 
 mod answer;
 mod fetch;
 mod link;
 mod link_io;
+mod peer_state;
 mod pending;
 mod pool;
+mod skip;
 mod statistics;
 
 pub use answer::{ItemStream, SectorChunk, SectorStream};

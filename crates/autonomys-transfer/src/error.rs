@@ -246,6 +246,17 @@ pub enum TransferError {
         /// Key of the item.
         key: ItemKey,
     },
+    /// An item that is longer than the caller of `Pool::fetch` expects any to be.
+    #[error("{key} has {length} bytes, more than such an item may have; it has to be fetched elsewhere")]
+    ItemTooLong {
+        /// Key of the item.
+        key: ItemKey,
+        /// Its length, bytes.
+        length: usize,
+    },
+    /// Something of this process failed that should not.
+    #[error("a task of this process failed: {0}")]
+    Internal(String),
     /// A request that the protocol cannot carry.
     #[error("bad request: {reason}")]
     BadRequest {

@@ -13,9 +13,11 @@
 //!
 //! The header has a checksum of its own so that a length is believed, and memory allocated, only when it arrived intact.
 
+use crate::buffers::Buffers;
+use crate::checksum::{Crc32c, crc32c};
 use crate::error::{FrameError, TransferError};
 use crate::key::{ItemKey, SectorKey};
-use crate::limits::{MAX_ERROR_TEXT, MAX_ITEM_LEN, MAX_KEYS_PER_GET, SECTOR_CHUNK_LEN};
+use crate::limits::{MAX_ERROR_TEXT, MAX_ITEM_LEN, MAX_KEYS_PER_GET, READ_STEP, SECTOR_CHUNK_LEN};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -97,6 +99,8 @@ frame_kinds! {
     Credit = 16, 4;
     /// Client: does not want the rest of this answer.
     Cancel = 17, 0;
+    /// Client: does not want these items of this answer.
+    Skip = 18, MAX_KEYS_PER_GET * 2;
 }
 
 /// A decoded header.
@@ -126,7 +130,7 @@ impl Header {
         out.put_u32_le(self.request_id);
         out.put_u32_le(self.payload_len);
         out.put_u32_le(self.payload_crc);
-        let crc = crc32c::crc32c(&bytes[..20]);
+        let crc = crc32c(&bytes[..20]);
         bytes[20..].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
@@ -146,7 +150,7 @@ impl Header {
         let (kind, flags) = (input.get_u8(), input.get_u8());
         let (request_id, payload_len, payload_crc) =
             (input.get_u32_le(), input.get_u32_le(), input.get_u32_le());
-        if input.get_u32_le() != crc32c::crc32c(&bytes[..20]) {
+        if input.get_u32_le() != crc32c(&bytes[..20]) {
             return Err(FrameError::HeaderChecksum);
         }
         let kind = FrameKind::from_number(kind).ok_or(FrameError::UnknownKind { found: kind })?;
@@ -212,8 +216,15 @@ impl Frame {
             flags: self.flags,
             request_id: self.request_id,
             payload_len: (self.head.len() + self.body.len()) as u32,
-            payload_crc: crc32c::crc32c_append(crc32c::crc32c(&self.head), &self.body),
+            payload_crc: self.payload_crc(),
         }
+    }
+
+    fn payload_crc(&self) -> u32 {
+        let mut crc = Crc32c::new();
+        crc.update(&self.head);
+        crc.update(&self.body);
+        crc.finish()
     }
 
     /// The whole frame in one buffer; for tests and tools, the connection writes without this copy.
@@ -283,14 +294,37 @@ pub async fn read_payload<R: AsyncRead + Unpin>(
     header: &Header,
     progress: Duration,
 ) -> Result<Bytes, TransferError> {
+    read_payload_into(input, header, progress, &Buffers::default()).await
+}
+
+/// The same into a kept buffer.
+pub(crate) async fn read_payload_into<R: AsyncRead + Unpin>(
+    input: &mut R,
+    header: &Header,
+    progress: Duration,
+    buffers: &Buffers,
+) -> Result<Bytes, TransferError> {
     let length = header.payload_len as usize;
-    let mut payload = BytesMut::with_capacity(length);
+    if length == 0 {
+        return if header.payload_crc == 0 {
+            Ok(Bytes::new())
+        } else {
+            Err(FrameError::PayloadChecksum.into())
+        };
+    }
+    let mut payload = buffers.take(length);
+    let mut crc = Crc32c::new();
     let read = async {
-        while payload.len() < length {
-            let wanted = length - payload.len();
-            if input.read_buf(&mut (&mut payload).limit(wanted)).await? == 0 {
+        let bytes = payload.as_mut();
+        let mut filled = 0;
+        while filled < length {
+            let end = length.min(filled + READ_STEP);
+            let count = input.read(&mut bytes[filled..end]).await?;
+            if count == 0 {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
+            crc.update(&bytes[filled..filled + count]);
+            filled += count;
         }
         Ok(())
     };
@@ -301,7 +335,7 @@ pub async fn read_payload<R: AsyncRead + Unpin>(
             limit: progress,
         })?
         .map_err(|error: std::io::Error| cut_or_io(&error))?;
-    if crc32c::crc32c(&payload) != header.payload_crc {
+    if crc.finish() != header.payload_crc {
         return Err(FrameError::PayloadChecksum.into());
     }
     Ok(payload.freeze())

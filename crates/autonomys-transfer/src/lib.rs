@@ -14,6 +14,8 @@
 //! Memory is bounded on both sides by constants in [`limits`]; every frame carries a CRC32C, every item its BLAKE3 hash. The
 //! layout byte for byte is in `docs/data-plane.md`.
 
+mod buffers;
+mod checksum;
 pub mod client;
 pub mod error;
 pub mod frame;

@@ -36,14 +36,34 @@ pub const SERVER_SEND_BUDGET: usize = 512 * 1024 * 1024;
 /// Bytes of `Put` payloads that all connections of a server together may hold until the sink has taken them.
 pub const SERVER_PUT_BUDGET: usize = 256 * 1024 * 1024;
 
-/// Authenticated connections of one server. Clusters have tens of members, each with one connection to each other.
+/// Authenticated connections of one server. Clusters have tens of members, each with two connections to each other.
 pub const MAX_SERVER_CONNECTIONS: usize = 512;
 
 /// Connections of one server that have not authenticated yet. Separate, so that strangers cannot crowd out members.
 pub const MAX_PENDING_HANDSHAKES: usize = 64;
 
-/// Connections of one client pool. Above it the longest unused idle one is closed.
+/// Peers of one client pool. Above it the connections to the longest unused idle one are closed.
 pub const MAX_POOL_CONNECTIONS: usize = 256;
+
+/// Payloads up to this length get memory of their own: the allocator is good at such sizes, and keeping them would hold much for
+/// little.
+pub const SMALL_PAYLOAD: usize = 32 * 1024;
+
+/// Bytes of receive buffers that a pool, or a server, keeps for the next frames: as much as one connection may have on its way.
+pub const BUFFERS_KEPT_BYTES: usize = CONNECTION_WINDOW;
+
+/// A kept receive buffer that was not used for this long is freed: a cluster at rest needs none.
+pub const BUFFER_KEPT_FOR: Duration = Duration::from_secs(30);
+
+/// Bytes read from a socket at once, and summed before the next are read: they are still in the processor's cache then.
+pub const READ_STEP: usize = 256 * 1024;
+
+/// Connections of one pool to one peer. One stream leaves a processor idle on either side while it waits for the other; two keep
+/// them busy, more bring nothing.
+pub const CONNECTIONS_PER_PEER: usize = 2;
+
+/// Payload bytes summed at once when a frame is sent: one run through memory is read ahead better than several.
+pub const CHECKSUM_STEP: usize = 64 * 1024;
 
 /// Frames waiting for the socket of one connection; their bytes are bounded by the credits, this bounds their number.
 pub const OUTGOING_QUEUE: usize = 64;
@@ -52,9 +72,31 @@ pub const OUTGOING_QUEUE: usize = 64;
 /// keeps several peers busy.
 pub const FETCH_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 
-/// One source's time to deliver one item in `Pool::fetch`, unless its caller says otherwise: far past any healthy disk and line, so
-/// that only a peer that hangs meets it.
+/// A peer's time without delivering anything that `Pool::fetch` waits for, unless its caller says otherwise: far past any healthy disk
+/// and line, so that only a peer that hangs meets it.
 pub const FETCH_ITEM_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Gets that one fetch has under way at one peer: the next stands ready when one ends, and both connections have work.
+pub const FETCH_GETS_PER_PEER: usize = 4;
+
+/// Keys of one Get of a fetch when so many wait: a store can sort a few reads, and the request's own cost vanishes.
+pub const FETCH_KEYS_MIN: usize = 8;
+
+/// An answer is never called late before this: pauses of schedulers and collectors are of this size.
+pub const HEDGE_MIN: Duration = Duration::from_millis(20);
+
+/// A first answer is late after this while a peer's percentiles are not known.
+pub const HEDGE_FIRST_UNKNOWN: Duration = Duration::from_millis(500);
+
+/// Each answer before it gives a later one this much longer while the peer's pace is not known: a piece at 50 MB/s.
+pub const HEDGE_ITEM_UNKNOWN: Duration = Duration::from_millis(20);
+
+/// Answers are looked through for late ones this often.
+pub const HEDGE_TICK: Duration = Duration::from_millis(10);
+
+/// Late questions that others are asked for at once: this many, or half of what is under way if that is more, so that a slow network
+/// is not given the double load.
+pub const HEDGES_MIN: usize = 16;
 
 /// First delay before a failed peer is tried again: a restart of a process takes about this long.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(200);

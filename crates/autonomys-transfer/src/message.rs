@@ -135,6 +135,24 @@ pub fn missing_frame(request_id: u32, position: u16) -> Frame {
     Frame::small(FrameKind::Missing, request_id, position.to_le_bytes().to_vec())
 }
 
+/// The `Skip` frame for these positions of a request.
+pub fn skip_frame(request_id: u32, positions: &[u16]) -> Frame {
+    let head: Vec<u8> = positions
+        .iter()
+        .flat_map(|position| position.to_le_bytes())
+        .collect();
+    Frame::small(FrameKind::Skip, request_id, head)
+}
+
+/// Positions of a `Skip`; whether the request has them is for its owner to know.
+pub fn decode_skip(payload: &Bytes) -> Result<Vec<u16>, FrameError> {
+    let (positions, rest) = payload.as_chunks::<2>();
+    if positions.is_empty() || !rest.is_empty() {
+        return malformed(FrameKind::Skip, "no positions, or half of one");
+    }
+    Ok(positions.iter().copied().map(u16::from_le_bytes).collect())
+}
+
 /// The `Put` frame of an item.
 pub fn put_frame(request_id: u32, key: ItemKey, item: Item) -> Frame {
     let mut head = BytesMut::with_capacity(ItemKey::SIZE + 32);

@@ -3,6 +3,7 @@
 mod connection;
 mod requests;
 
+use crate::buffers::Buffers;
 use crate::error::TransferError;
 use crate::handshake::{self, SessionKey};
 use crate::limits::{
@@ -63,6 +64,7 @@ struct Shared {
     handshakes: Arc<Semaphore>,
     send_budget: Arc<Semaphore>,
     put_budget: Arc<Semaphore>,
+    buffers: Buffers,
 }
 
 /// A listening data plane server. Its tasks end when the token given to [`Server::bind`] is cancelled.
@@ -119,6 +121,7 @@ impl Server {
             put_budget: Arc::new(Semaphore::new(
                 options.put_budget.max(crate::limits::MAX_ITEM_LEN),
             )),
+            buffers: Buffers::default(),
         });
         let tasks = TaskTracker::new();
         tasks.spawn(accept_loop(listener, shared, tasks.clone(), cancel.clone()));

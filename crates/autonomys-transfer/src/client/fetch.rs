@@ -1,6 +1,8 @@
 //! Fetching many items from many places at once: what callers say and what they get.
 
-mod simple;
+mod driver;
+mod lane;
+mod want;
 
 use super::pool::{Peer, Pool};
 use crate::error::TransferError;
@@ -33,7 +35,8 @@ pub struct Source {
 pub struct Want {
     /// Distinct keys that complete it.
     pub need: usize,
-    /// So many more are asked for at once, and whichever come first count (late binding).
+    /// So many more are asked for at once, and whichever come first count (late binding). Where no further keys are left, a spare is
+    /// a second place for the same key.
     pub spare: usize,
     /// Where they can come from. The rest is asked when one before it is missing, fails or is late.
     pub sources: Vec<Source>,
@@ -44,7 +47,7 @@ pub struct Want {
 pub struct FetchOptions {
     /// Wants that are not complete by then are given back as they are.
     pub deadline: Instant,
-    /// One source's time to deliver one item before it counts as failed.
+    /// A peer that delivers nothing of what it was asked for so long has failed for all of it.
     pub item_deadline: Duration,
     /// Longest item expected, in bytes; a longer one counts as damaged. At most [`MAX_ITEM_LEN`].
     pub item_len: usize,
@@ -134,7 +137,7 @@ impl Pool {
     pub fn fetch(&self, wants: Vec<Want>, options: FetchOptions) -> Fetch {
         let stop = CancellationToken::new();
         let (sender, done) = mpsc::unbounded_channel();
-        let work = simple::run(self.clone(), wants, options, sender);
+        let work = driver::Driver::new(self.clone(), wants, options, sender).run();
         tokio::spawn(stop.clone().run_until_cancelled_owned(work));
         Fetch {
             done,

@@ -1,13 +1,16 @@
 //! One authenticated connection to one peer: its requests, and the credit and cancellations they produce.
 
 use super::link_io;
+use super::peer_state::Connecting;
 use super::pending::{Event, Expected, Pending};
+use super::pool::Peer;
+use super::skip::Skipper;
 use crate::error::TransferError;
 use crate::frame::Frame;
-use crate::handshake::{self, ServerLimits, SessionKey};
-use crate::limits::{CONNECTION_WINDOW, OUTGOING_QUEUE, Timeouts};
+use crate::handshake::{self, ServerLimits};
+use crate::key::ItemKey;
+use crate::limits::{CONNECTION_WINDOW, OUTGOING_QUEUE};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -16,11 +19,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Frames that must reach the peer whatever the queue looks like. Bounded: at most one entry per open request.
+/// Frames that must reach the peer whatever the queue looks like. Bounded: at most one entry per open
+/// request, and in it at most one position per key.
 #[derive(Debug, Default)]
 pub(super) struct Control {
     pub(super) cancels: Vec<u32>,
     pub(super) credits: HashMap<u32, u32>,
+    pub(super) skips: HashMap<u32, Vec<u16>>,
 }
 
 /// One connection.
@@ -39,14 +44,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects, authenticates and starts the tasks of the connection; they end with `cancel` or with the connection.
-    pub(super) async fn connect(
-        address: SocketAddr,
-        key: &SessionKey,
-        times: Timeouts,
-        cancel: &CancellationToken,
-    ) -> Result<Arc<Self>, TransferError> {
-        let mut stream = timeout(times.handshake, TcpStream::connect(address))
+    /// Connects, authenticates and starts the tasks of the connection; they end with the pool or with the connection.
+    pub(super) async fn connect(peer: &Peer, connecting: &Connecting) -> Result<Arc<Self>, TransferError> {
+        let times = connecting.options.timeouts;
+        let mut stream = timeout(times.handshake, TcpStream::connect(peer.address))
             .await
             .map_err(|_| TransferError::TimedOut {
                 operation: "connecting to the peer",
@@ -56,7 +57,7 @@ impl Link {
         stream
             .set_nodelay(true)
             .map_err(|error| TransferError::io("setting TCP_NODELAY", &error))?;
-        let limits = handshake::connect(&mut stream, key, &times).await?;
+        let limits = handshake::connect(&mut stream, &peer.session_key, &times).await?;
         let (outgoing, queue) = mpsc::channel(OUTGOING_QUEUE);
         let link = Arc::new(Self {
             pending: Mutex::default(),
@@ -66,10 +67,16 @@ impl Link {
             slots: Arc::new(Semaphore::new(limits.max_requests.into())),
             windows: Arc::new(Semaphore::new(CONNECTION_WINDOW)),
             limits,
-            closed: cancel.child_token(),
+            closed: connecting.cancel.child_token(),
             answered: AtomicBool::new(false),
         });
-        tokio::spawn(link_io::run(stream, link.clone(), queue, times));
+        tokio::spawn(link_io::run(
+            stream,
+            link.clone(),
+            queue,
+            times,
+            connecting.buffers.clone(),
+        ));
         Ok(link)
     }
 
@@ -85,9 +92,9 @@ impl Link {
         !self.closed.is_cancelled()
     }
 
-    /// Nobody waits for an answer on it.
-    pub(super) fn is_idle(&self) -> bool {
-        self.pending().is_empty()
+    /// Requests without their whole answer.
+    pub(super) fn open_requests(&self) -> usize {
+        self.pending().len()
     }
 
     /// Whether the peer has ever answered a request on this connection.
@@ -97,6 +104,14 @@ impl Link {
 
     pub(super) fn mark_answered(&self) {
         self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that one position of a request need not be answered with its item.
+    pub(super) fn skip(&self, id: u32, position: u16) {
+        if self.pending().contains(id) {
+            self.control().skips.entry(id).or_default().push(position);
+            self.control_ready.notify_one();
+        }
     }
 
     fn end_reason(&self) -> TransferError {
@@ -162,6 +177,10 @@ pub(super) struct Request {
 }
 
 impl Request {
+    pub(super) fn skipper(&self, keys: &[ItemKey]) -> Skipper {
+        Skipper::new(self.link.clone(), self.id, keys)
+    }
+
     /// The next frame of the answer; `None` after the last.
     pub(super) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         self.events.poll_recv(context)
@@ -190,6 +209,7 @@ impl Drop for Request {
         if self.link.pending().remove(self.id) {
             let mut control = self.link.control();
             control.credits.remove(&self.id);
+            control.skips.remove(&self.id);
             control.cancels.push(self.id);
             drop(control);
             self.link.control_ready.notify_one();

@@ -1,9 +1,11 @@
 //! The two loops of a client connection: frames in, frames out.
 
 use super::link::Link;
+use crate::buffers::Buffers;
 use crate::error::{FrameError, TransferError};
-use crate::frame::{Frame, FrameKind, read_header, read_payload};
+use crate::frame::{Frame, FrameKind, read_header, read_payload_into};
 use crate::limits::Timeouts;
+use crate::message::skip_frame;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
@@ -15,13 +17,19 @@ use tracing::debug;
 const READ_BUFFER: usize = 16 * 1024;
 
 /// Runs the connection until it breaks or is closed, then tells every waiting request why.
-pub(super) async fn run(stream: TcpStream, link: Arc<Link>, queue: mpsc::Receiver<Frame>, times: Timeouts) {
+pub(super) async fn run(
+    stream: TcpStream,
+    link: Arc<Link>,
+    queue: mpsc::Receiver<Frame>,
+    times: Timeouts,
+    buffers: Buffers,
+) {
     let (input, output) = stream.into_split();
     let mut input = BufReader::with_capacity(READ_BUFFER, input);
     let result = tokio::select! {
         () = link.closed.cancelled() => Err(TransferError::ShuttingDown),
-        result = read_loop(&mut input, &link, &times) => result,
-        result = write_loop(output, &link, queue, &times) => result,
+        result = read_loop(&mut input, &link, &times, &buffers) => result,
+        result = write_loop(output, &link, queue, &times, &buffers) => result,
     };
     let reason = result.err().unwrap_or(TransferError::ConnectionClosed);
     debug!(%reason, "data plane connection to a peer ended");
@@ -33,6 +41,7 @@ async fn read_loop<R: AsyncRead + Unpin>(
     input: &mut R,
     link: &Link,
     times: &Timeouts,
+    buffers: &Buffers,
 ) -> Result<(), TransferError> {
     while let Some(header) = read_header(input, times.idle, times.progress).await? {
         match header.kind {
@@ -50,7 +59,7 @@ async fn read_loop<R: AsyncRead + Unpin>(
                 .into());
             }
         }
-        let payload = read_payload(input, &header, times.progress).await?;
+        let payload = read_payload_into(input, &header, times.progress, buffers).await?;
         if header.kind != FrameKind::Pong {
             link.mark_answered();
             link.pending().deliver(&header, payload)?;
@@ -64,6 +73,7 @@ async fn write_loop<W: AsyncWrite + Unpin>(
     link: &Link,
     mut queue: mpsc::Receiver<Frame>,
     times: &Timeouts,
+    buffers: &Buffers,
 ) -> Result<(), TransferError> {
     let mut ping = interval_at(Instant::now() + times.ping, times.ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -71,14 +81,18 @@ async fn write_loop<W: AsyncWrite + Unpin>(
         let frame = tokio::select! {
             frame = queue.recv() => Some(frame.ok_or(TransferError::ConnectionClosed)?),
             () = link.control_ready.notified() => None,
-            _ = ping.tick() => Some(Frame::small(FrameKind::Ping, 0, Vec::new())),
+            _ = ping.tick() => {
+                buffers.trim();
+                Some(Frame::small(FrameKind::Ping, 0, Vec::new()))
+            }
         };
         // Cancellations go before any later request: its place at the peer may be the one they free.
-        let (cancels, credits) = {
+        let (cancels, credits, skips) = {
             let mut control = link.control();
             (
                 std::mem::take(&mut control.cancels),
                 std::mem::take(&mut control.credits),
+                std::mem::take(&mut control.skips),
             )
         };
         let cancels = cancels
@@ -87,7 +101,10 @@ async fn write_loop<W: AsyncWrite + Unpin>(
         let credits = credits
             .into_iter()
             .map(|(id, bytes)| Frame::small(FrameKind::Credit, id, bytes.to_le_bytes().to_vec()));
-        for frame in cancels.chain(credits) {
+        let skips = skips
+            .into_iter()
+            .map(|(id, positions)| skip_frame(id, &positions));
+        for frame in cancels.chain(credits).chain(skips) {
             frame.write(&mut output, times.progress).await?;
         }
         // A request that was given up in the queue is not sent at all: its cancellation may have gone out above.

@@ -94,8 +94,8 @@ impl Pending {
         self.waiting.contains_key(&id)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
     }
 
     pub(super) fn add_window(&mut self, id: u32, bytes: u32) -> bool {

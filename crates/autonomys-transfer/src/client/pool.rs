@@ -1,20 +1,21 @@
 //! The pool: connections on demand, back-off for peers that fail, and the requests themselves.
 
 use super::answer::{ItemStream, SectorStream};
-use super::link::{Link, Request};
+use super::link::Request;
+use super::peer_state::{Connecting, PeerState};
 use super::pending::{Event, Expected};
 use super::statistics::{PeerStats, Statistics};
+use crate::buffers::Buffers;
 use crate::error::TransferError;
 use crate::frame::Frame;
 use crate::handshake::SessionKey;
 use crate::key::{ItemKey, SectorKey};
 use crate::limits::{
-    BACKOFF_FIRST, BACKOFF_MAX, MAX_ITEM_LEN, MAX_KEYS_PER_GET, MAX_POOL_CONNECTIONS, REQUEST_WINDOW,
-    Timeouts,
+    BACKOFF_FIRST, BACKOFF_MAX, CONNECTIONS_PER_PEER, MAX_ITEM_LEN, MAX_KEYS_PER_GET, MAX_POOL_CONNECTIONS,
+    REQUEST_WINDOW, Timeouts,
 };
 use crate::message::{Get, GetSector, put_frame};
 use crate::source::Item;
-use rand::Rng;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -40,8 +41,10 @@ pub struct Peer {
 pub struct PoolOptions {
     /// Waits of each connection.
     pub timeouts: Timeouts,
-    /// Connections, and peers remembered, at once.
+    /// Peers remembered at once.
     pub max_connections: usize,
+    /// Connections to one peer; the second and further ones are made while all are busy. At least 1.
+    pub connections_per_peer: usize,
     /// First delay before a failed peer is tried again; doubles with each failure, and is jittered.
     pub backoff_first: Duration,
     /// Longest such delay.
@@ -53,50 +56,16 @@ impl Default for PoolOptions {
         Self {
             timeouts: Timeouts::default(),
             max_connections: MAX_POOL_CONNECTIONS,
+            connections_per_peer: CONNECTIONS_PER_PEER,
             backoff_first: BACKOFF_FIRST,
             backoff_max: BACKOFF_MAX,
         }
     }
 }
 
-#[derive(Debug, Default)]
-struct Attempts {
-    /// Key that the link and the failures below belong to.
-    key: Option<SessionKey>,
-    link: Option<Arc<Link>>,
-    failures: u32,
-    retry_at: Option<Instant>,
-    reason: String,
-}
-
-#[derive(Debug)]
-struct PeerState {
-    attempts: tokio::sync::Mutex<Attempts>,
-    statistics: Arc<Statistics>,
-    last_used: Mutex<Instant>,
-}
-
-impl PeerState {
-    /// Nobody connects or waits for an answer, so the entry may be dropped.
-    fn is_idle(&self) -> bool {
-        match self.attempts.try_lock() {
-            Ok(attempts) => attempts
-                .link
-                .as_ref()
-                .is_none_or(|link| !link.is_open() || link.is_idle()),
-            Err(_) => false,
-        }
-    }
-
-    fn last_used(&self) -> Instant {
-        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[derive(Debug)]
 struct Inner {
-    options: PoolOptions,
-    cancel: CancellationToken,
+    connecting: Connecting,
     peers: Mutex<HashMap<(String, SocketAddr), Arc<PeerState>>>,
 }
 
@@ -108,8 +77,11 @@ impl Pool {
     /// An empty pool whose connections end with `cancel`.
     pub fn new(options: PoolOptions, cancel: CancellationToken) -> Self {
         Self(Arc::new(Inner {
-            options,
-            cancel,
+            connecting: Connecting {
+                options,
+                buffers: Buffers::default(),
+                cancel,
+            },
             peers: Mutex::default(),
         }))
     }
@@ -261,7 +233,7 @@ impl Pool {
     ) -> Result<(Request, Arc<Statistics>), TransferError> {
         let state = self.peer_state(peer)?;
         let request = before(deadline, async {
-            let link = self.link(peer, &state).await?;
+            let link = state.link(peer, &self.0.connecting).await?;
             if keys > usize::from(link.limits.max_keys) {
                 return Err(TransferError::BadRequest {
                     reason: "the peer takes fewer keys in one request",
@@ -276,14 +248,13 @@ impl Pool {
 
     /// The entry of a peer; makes room for a new one by closing the idle connection that was not used for longest.
     fn peer_state(&self, peer: &Peer) -> Result<Arc<PeerState>, TransferError> {
-        let now = Instant::now();
         let mut peers = self.peers();
         let name = (peer.member.clone(), peer.address);
         if let Some(state) = peers.get(&name) {
-            *state.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
+            state.used_now();
             return Ok(state.clone());
         }
-        let limit = self.0.options.max_connections;
+        let limit = self.0.connecting.options.max_connections;
         if peers.len() >= limit {
             let idle = peers
                 .iter()
@@ -294,92 +265,13 @@ impl Pool {
             else {
                 return Err(TransferError::TooManyConnections { limit });
             };
-            if let Some(state) = peers.remove(&oldest)
-                && let Ok(attempts) = state.attempts.try_lock()
-                && let Some(link) = &attempts.link
-            {
-                link.closed.cancel();
+            if let Some(state) = peers.remove(&oldest) {
+                state.close();
             }
         }
-        let state = Arc::new(PeerState {
-            attempts: tokio::sync::Mutex::default(),
-            statistics: Arc::default(),
-            last_used: Mutex::new(now),
-        });
+        let state = PeerState::new();
         peers.insert(name, state.clone());
         Ok(state)
-    }
-
-    /// The open connection to a peer, or a new one unless the peer failed a moment ago.
-    async fn link(&self, peer: &Peer, state: &PeerState) -> Result<Arc<Link>, TransferError> {
-        if self.0.cancel.is_cancelled() {
-            return Err(TransferError::ShuttingDown);
-        }
-        let mut attempts = state.attempts.lock().await;
-        if attempts.key != Some(peer.session_key) {
-            // The member restarted: whatever failed before says nothing about the new process.
-            if let Some(link) = &attempts.link {
-                link.closed.cancel();
-            }
-            *attempts = Attempts {
-                key: Some(peer.session_key),
-                ..Attempts::default()
-            };
-        }
-        match attempts.link.take() {
-            Some(link) if link.is_open() => {
-                attempts.link = Some(link.clone());
-                return Ok(link);
-            }
-            Some(link) => {
-                state.statistics.failures.fetch_add(1, Ordering::Relaxed);
-                if link.has_answered() {
-                    attempts.failures = 0;
-                } else {
-                    self.back_off(
-                        &mut attempts,
-                        "it closed the connection without an answer".to_owned(),
-                    );
-                }
-            }
-            None => {}
-        }
-        if let Some(retry_at) = attempts.retry_at {
-            let retry_in = retry_at.saturating_duration_since(Instant::now());
-            if !retry_in.is_zero() {
-                return Err(TransferError::BackingOff {
-                    member: peer.member.clone(),
-                    address: peer.address,
-                    retry_in,
-                    reason: attempts.reason.clone(),
-                });
-            }
-        }
-        let options = &self.0.options;
-        match Link::connect(peer.address, &peer.session_key, options.timeouts, &self.0.cancel).await {
-            Ok(link) => {
-                attempts.link = Some(link.clone());
-                attempts.retry_at = None;
-                Ok(link)
-            }
-            Err(error) => {
-                state.statistics.failures.fetch_add(1, Ordering::Relaxed);
-                self.back_off(&mut attempts, error.to_string());
-                Err(error)
-            }
-        }
-    }
-
-    fn back_off(&self, attempts: &mut Attempts, reason: String) {
-        let options = &self.0.options;
-        let delay = options
-            .backoff_first
-            .saturating_mul(1 << attempts.failures.min(16))
-            .min(options.backoff_max);
-        attempts.failures = attempts.failures.saturating_add(1);
-        attempts.reason = reason;
-        // Half to all of it: members that lost the same peer together do not come back together.
-        attempts.retry_at = Some(Instant::now() + delay.mul_f64(rand::rng().random_range(0.5..=1.0)));
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::{Shared, requests};
 use crate::error::{ErrorCode, FrameError, Refusal, TransferError};
-use crate::frame::{Frame, FrameKind, Header, read_header, read_payload};
+use crate::frame::{Frame, FrameKind, Header, read_header, read_payload_into};
 use crate::key::SectorKey;
 use crate::limits::{
-    CONNECTION_SEND_CREDIT, MAX_REQUEST_WINDOW, MAX_REQUESTS_PER_CONNECTION, OUTGOING_QUEUE,
+    CONNECTION_SEND_CREDIT, MAX_KEYS_PER_GET, MAX_REQUEST_WINDOW, MAX_REQUESTS_PER_CONNECTION, OUTGOING_QUEUE,
 };
-use crate::message::{Get, GetSector, decode_array, decode_put, error_frame};
+use crate::message::{Get, GetSector, decode_array, decode_put, decode_skip, error_frame};
 use futures::FutureExt;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +37,8 @@ pub(super) struct Outgoing {
 struct Active {
     cancel: CancellationToken,
     window: Arc<Semaphore>,
+    /// Positions that the client does not want any more.
+    skipped: HashSet<u16>,
 }
 
 /// What the requests of one connection share.
@@ -84,6 +86,7 @@ impl Context {
             Active {
                 cancel: cancel.clone(),
                 window: window.clone(),
+                skipped: HashSet::new(),
             },
         );
         Ok((cancel, window))
@@ -105,6 +108,32 @@ impl Context {
         {
             request.cancel.cancel();
         }
+    }
+
+    /// Notes positions that need no item. A request that ended meanwhile has nothing left to skip.
+    fn skip(&self, request_id: u32, positions: Vec<u16>) -> Result<(), FrameError> {
+        if positions
+            .iter()
+            .any(|&position| usize::from(position) >= MAX_KEYS_PER_GET)
+        {
+            return Err(FrameError::Malformed {
+                kind: "Skip",
+                reason: "no request has such a position",
+            });
+        }
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(request) = active.get_mut(&request_id) {
+            request.skipped.extend(positions);
+        }
+        Ok(())
+    }
+
+    /// Whether the client has said that it does not want this item.
+    pub(super) fn is_skipped(&self, request_id: u32, position: u16) -> bool {
+        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        active
+            .get(&request_id)
+            .is_some_and(|request| request.skipped.contains(&position))
     }
 
     fn add_credit(&self, request_id: u32, bytes: u32) -> Result<(), FrameError> {
@@ -225,9 +254,12 @@ async fn read_loop<R: AsyncRead + Unpin>(
         };
         let payload = match header.kind {
             kind if opens_request(kind)
-                || matches!(kind, FrameKind::Ping | FrameKind::Credit | FrameKind::Cancel) =>
+                || matches!(
+                    kind,
+                    FrameKind::Ping | FrameKind::Credit | FrameKind::Cancel | FrameKind::Skip
+                ) =>
             {
-                read_payload(input, &header, times.progress).await?
+                read_payload_into(input, &header, times.progress, &context.shared.buffers).await?
             }
             kind => {
                 return Err(FrameError::Unexpected {
@@ -270,6 +302,7 @@ async fn read_loop<R: AsyncRead + Unpin>(
                 .await;
             }
             FrameKind::Ping => {
+                context.shared.buffers.trim();
                 let _ = context
                     .send(Frame::small(FrameKind::Pong, id, Vec::new()), Vec::new())
                     .await;
@@ -278,6 +311,7 @@ async fn read_loop<R: AsyncRead + Unpin>(
                 context.add_credit(id, u32::from_le_bytes(decode_array(FrameKind::Credit, payload)?))?;
             }
             FrameKind::Cancel => context.cancel(id),
+            FrameKind::Skip => context.skip(id, decode_skip(&payload)?)?,
             kind => {
                 return Err(FrameError::Unexpected {
                     kind: kind.name(),

@@ -84,6 +84,12 @@ pub(super) async fn get(
         };
         let last = open.is_empty();
         match item {
+            Some(_) if context.is_skipped(id, position) => {
+                drop(room);
+                context
+                    .send(missing_frame(id, position).last(last), Vec::new())
+                    .await?;
+            }
             Some(item) if item.bytes().len() <= MAX_ITEM_LEN => {
                 let credit = room.shrink(item.bytes().len());
                 context
