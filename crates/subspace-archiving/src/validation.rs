@@ -7,7 +7,9 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 use subspace_core_primitives::pieces::{NUM_CHUNKS, Piece, RecordCommitment, RecordWitness};
 use subspace_core_primitives::segments::{NUM_PIECES_IN_SEGMENT, SegmentCommitment};
-use subspace_kzg::{Commitment, CommitmentBatch, Kzg, Opening, Scalar, Witness};
+use subspace_kzg::{
+    Arithmetic, Commitment, CommitmentBatch, Kzg, KzgError, Opening, Polynomial, Scalar, ScalarError, Witness,
+};
 
 /// A piece and where it claims to belong.
 #[derive(Debug, Clone)]
@@ -35,7 +37,7 @@ pub fn is_piece_valid(
         &piece.witness(),
         segment_commitment,
         position,
-    ) && is_record_committed(kzg, piece)
+    ) && is_record_committed(piece, |polynomial| kzg.commit(polynomial))
 }
 
 /// Whether the segment commits to this record commitment at `position`; says nothing about the record.
@@ -53,8 +55,9 @@ pub fn is_record_commitment_hash_valid(
 /// Indexes (in `pieces`) of the pieces that [`is_piece_valid`] refuses, ascending. Points outside the prime-order subgroup
 /// are refused as well; no honest archiver makes them.
 ///
-/// All openings cost two pairings together and all records of a thread one commitment; only when such a combination fails
-/// are its parts looked at. Works on `pool`; memory beyond the pieces: a few MiB for every thread.
+/// All openings cost two pairings together and all records one commitment; only when such a combination fails are its parts
+/// looked at. Works on `pool`, where even the commitment to a single piece is spread; memory beyond the pieces: a few MiB for
+/// every thread.
 pub fn find_invalid_pieces(kzg: &Kzg, pieces: &[PieceToCheck], pool: &ThreadPool) -> Vec<usize> {
     pool.install(|| {
         let decoded: Vec<_> = pieces
@@ -94,7 +97,9 @@ pub fn find_invalid_pieces(kzg: &Kzg, pieces: &[PieceToCheck], pool: &ThreadPool
             let mut checked = checked.into_iter();
             claims.retain(|_| checked.next() == Some(true));
         }
-        let mut sound = committed_records_parallel(kzg, &claims).into_iter().peekable();
+        let mut sound = committed_records_parallel(kzg, &claims, pool)
+            .into_iter()
+            .peekable();
         (0..pieces.len())
             .filter(|index| sound.next_if_eq(index).is_none())
             .collect()
@@ -108,53 +113,69 @@ pub(crate) struct RecordClaim<'a> {
     pub(crate) commitment: Commitment,
 }
 
-/// Indexes of the true claims, in order; works on the pool of the calling thread.
-pub(crate) fn committed_records_parallel(kzg: &Kzg, claims: &[RecordClaim<'_>]) -> Vec<usize> {
-    let per_thread = claims.len().div_ceil(rayon::current_num_threads()).max(1);
-    claims
-        .par_chunks(per_thread)
-        .map(|claims| committed_records(kzg, claims))
-        .flatten()
-        .collect()
-}
-
 /// Indexes of the true claims, in order.
-fn committed_records(kzg: &Kzg, claims: &[RecordClaim<'_>]) -> Vec<usize> {
+pub(crate) fn committed_records_parallel(
+    kzg: &Kzg,
+    claims: &[RecordClaim<'_>],
+    pool: &ThreadPool,
+) -> Vec<usize> {
     match claims {
         [] => Vec::new(),
-        [claim] if is_record_committed(kzg, claim.piece) => vec![claim.index],
-        [_] => Vec::new(),
-        _ if are_records_committed(kzg, claims) => claims.iter().map(|claim| claim.index).collect(),
+        [claim] => {
+            let sound = is_record_committed(claim.piece, |values| kzg.commit_parallel(values, pool));
+            Vec::from_iter(sound.then_some(claim.index))
+        }
+        _ if are_records_committed(kzg, claims, pool) => claims.iter().map(|claim| claim.index).collect(),
         _ => {
             let (first, second) = claims.split_at(claims.len() / 2);
-            let mut sound = committed_records(kzg, first);
-            sound.extend(committed_records(kzg, second));
+            let mut sound = committed_records_parallel(kzg, first, pool);
+            sound.extend(committed_records_parallel(kzg, second, pool));
             sound
         }
     }
 }
 
-/// Whether all records match their commitments; `false` too when there is no randomness for the combination.
-fn are_records_committed(kzg: &Kzg, claims: &[RecordClaim<'_>]) -> bool {
-    let Ok(mut batch) = CommitmentBatch::new(NUM_CHUNKS) else {
+/// Whether all records match their commitments; `false` too when there is no randomness for the combination. Every thread
+/// combines its share of the records, and one commitment is made to all of them together.
+fn are_records_committed(kzg: &Kzg, claims: &[RecordClaim<'_>], pool: &ThreadPool) -> bool {
+    let per_thread = claims.len().div_ceil(pool.current_num_threads());
+    let combine = |claims: &[RecordClaim<'_>]| {
+        let mut batch = CommitmentBatch::new(NUM_CHUNKS).ok()?;
+        for claim in claims {
+            batch
+                .add_bytes(claim.piece.record_chunks(), &claim.commitment)
+                .ok()?;
+        }
+        Some(batch)
+    };
+    let batches: Option<Vec<_>> =
+        pool.install(|| claims.par_chunks(per_thread.max(1)).map(combine).collect());
+    let mut batches = batches.into_iter().flatten();
+    let Some(mut batch) = batches.next() else {
         return false;
     };
-    claims.iter().all(|claim| {
-        batch
-            .add_bytes(claim.piece.record_chunks(), &claim.commitment)
-            .is_ok()
-    }) && batch.verify(kzg).unwrap_or(false)
+    batches.all(|other| batch.append(other).is_ok()) && batch.verify_parallel(kzg, pool).unwrap_or(false)
 }
 
 /// Whether the record matches the commitment stored with it.
-fn is_record_committed(kzg: &Kzg, piece: &Piece) -> bool {
-    let scalars: Result<Vec<_>, _> = piece.record_chunks().iter().map(Scalar::try_from_bytes).collect();
-    let Ok(scalars) = scalars else {
-        return false;
-    };
+fn is_record_committed(
+    piece: &Piece,
+    commit: impl FnOnce(&Polynomial) -> Result<Commitment, KzgError>,
+) -> bool {
+    let polynomial = decode_record(piece.record_chunks())
+        .ok()
+        .and_then(|values| Polynomial::interpolate(&values).ok());
     // Compared as bytes, so that only the canonical form of the commitment passes.
-    kzg.commit_values(&scalars)
-        .is_ok_and(|commitment| RecordCommitment::from(commitment) == piece.commitment())
+    polynomial
+        .and_then(|polynomial| commit(&polynomial).ok())
+        .is_some_and(|commitment| RecordCommitment::from(commitment) == piece.commitment())
+}
+
+/// The values that a record holds.
+pub(crate) fn decode_record(chunks: &[[u8; Scalar::BYTES]]) -> Result<Vec<Scalar>, ScalarError> {
+    let mut values = vec![Scalar::ZERO; chunks.len()];
+    Arithmetic::from_environment().add_encoded(&mut values, chunks, Scalar::ONE)?;
+    Ok(values)
 }
 
 fn is_opening_valid(kzg: &Kzg, opening: &Opening) -> bool {

@@ -7,7 +7,7 @@ use autonomys_test_support::{mainnet_kzg_params, report_skipped, scalars, sectio
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 use subspace_erasure_coding::{ErasureCoding, ErasureCodingError};
-use subspace_kzg::{Commitment, Kzg, Polynomial, ReferenceString, Scalar};
+use subspace_kzg::{Arithmetic, Commitment, Kzg, Polynomial, ReferenceString, Scalar};
 
 fn pool() -> &'static rayon::ThreadPool {
     static POOL: OnceLock<rayon::ThreadPool> = OnceLock::new();
@@ -31,6 +31,11 @@ fn kzg(test_name: &str) -> Option<Kzg> {
 
 fn erasure_coding() -> ErasureCoding {
     ErasureCoding::new(NonZeroUsize::new(16).unwrap()).unwrap()
+}
+
+/// Erasure coding with every set of instructions that this processor has.
+fn all_instructions() -> impl Iterator<Item = ErasureCoding> {
+    Arithmetic::supported().map(|arithmetic| erasure_coding().with_arithmetic(arithmetic))
 }
 
 fn values(label: &str, count: usize) -> Vec<Scalar> {
@@ -83,6 +88,9 @@ fn cases() {
         let source = values(case.get("label").str(), n);
         assert_eq!(scalars_hash(&source), case.get("source_blake3").str());
         let parity = erasure_coding.extend(&source).unwrap();
+        for other in all_instructions() {
+            assert!(other.extend(&source).unwrap() == parity);
+        }
         assert_eq!(scalars_hash(&parity), case.get("parity_blake3").str());
         let interleaved = source
             .iter()
@@ -115,6 +123,14 @@ fn cases() {
             let all = erasure_coding.recover(&shards);
             let recovered_source = erasure_coding.recover_source(&shards);
             let recovered_polynomial = erasure_coding.recover_poly(&shards);
+            for other in all_instructions() {
+                assert!(other.recover(&shards) == all, "{description}");
+                assert!(other.recover_source(&shards) == recovered_source, "{description}");
+                assert!(
+                    other.recover_poly(&shards) == recovered_polynomial,
+                    "{description}"
+                );
+            }
             assert_eq!(
                 succeeds,
                 error.is_null() || unsupported_by_reference,

@@ -1,10 +1,11 @@
 //! Verification of many commitments to known values with one multi-scalar multiplication.
 
-use crate::kzg::{Kzg, KzgError};
+use crate::g1::G1Point;
+use crate::kzg::{Kzg, KzgError, check_length};
 use crate::msm::{RANDOM_BITS, multi_scalar_mult};
 use crate::opening_batch::random_coefficients;
 use crate::transform::{self, DomainError};
-use crate::{Commitment, PointError, Scalar, ScalarError};
+use crate::{Arithmetic, Commitment, PointError, Scalar, ScalarError};
 use blst::blst_p1_affine;
 
 /// Why values and commitment cannot be taken into a batch.
@@ -76,11 +77,30 @@ impl CommitmentBatch {
         values: &[[u8; 32]],
         commitment: &Commitment,
     ) -> Result<(), CommitmentBatchError> {
-        let values = values
-            .iter()
-            .map(Scalar::try_from_bytes)
-            .collect::<Result<Vec<_>, _>>()?;
-        self.add(&values, commitment)
+        let random = self.begin(values.len(), commitment)?;
+        Arithmetic::from_environment().add_encoded(&mut self.combined, values, random)?;
+        self.commitments.push(commitment.0);
+        self.random.push(random);
+        Ok(())
+    }
+
+    /// Takes in all claims of another batch, which must be for the same number of values.
+    ///
+    /// # Errors
+    /// [`CommitmentBatchError::Length`]; the batch is unchanged then.
+    pub fn append(&mut self, other: Self) -> Result<(), CommitmentBatchError> {
+        if other.combined.len() != self.combined.len() {
+            return Err(CommitmentBatchError::Length {
+                expected: self.combined.len(),
+                given: other.combined.len(),
+            });
+        }
+        for (combined, value) in self.combined.iter_mut().zip(other.combined) {
+            *combined += value;
+        }
+        self.commitments.extend(other.commitments);
+        self.random.extend(other.random);
+        Ok(())
     }
 
     fn begin(&self, length: usize, commitment: &Commitment) -> Result<Scalar, CommitmentBatchError> {
@@ -110,9 +130,27 @@ impl CommitmentBatch {
     ///
     /// # Errors
     /// [`KzgError`] when there are more values than the reference string has powers.
-    pub fn verify(mut self, kzg: &Kzg) -> Result<bool, KzgError> {
+    pub fn verify(self, kzg: &Kzg) -> Result<bool, KzgError> {
+        self.verify_with(|coefficients| kzg.commit_to_point(coefficients))
+    }
+
+    /// Like [`CommitmentBatch::verify`], with the one commitment spread over `pool`.
+    ///
+    /// # Errors
+    /// As [`CommitmentBatch::verify`].
+    pub fn verify_parallel(self, kzg: &Kzg, pool: &rayon::ThreadPool) -> Result<bool, KzgError> {
+        self.verify_with(|coefficients| {
+            check_length(coefficients.len())?;
+            Ok(pool.install(|| kzg.sum_of_powers_parallel(coefficients)))
+        })
+    }
+
+    fn verify_with(
+        mut self,
+        commit: impl FnOnce(&[Scalar]) -> Result<G1Point, KzgError>,
+    ) -> Result<bool, KzgError> {
         transform::inverse(&mut self.combined)?;
-        let expected = kzg.commit_to_point(&self.combined)?;
+        let expected = commit(&self.combined)?;
         Ok(multi_scalar_mult(&self.commitments, &self.random, RANDOM_BITS) == expected)
     }
 }

@@ -108,10 +108,16 @@ impl G1Point {
         if *scalar == -Scalar::ONE {
             return self.negated();
         }
+        self.multiplied_by_bits(scalar, 255)
+    }
+
+    /// [`Self::multiplied`] by a scalar that has no more than `bits` bits.
+    #[must_use]
+    pub(crate) fn multiplied_by_bits(&self, scalar: &Scalar, bits: usize) -> Self {
         let bytes = scalar.to_little_endian();
         let mut result = Self::IDENTITY;
-        // SAFETY: the scalar has 32 readable bytes for 255 bits; the pointers are to live points.
-        unsafe { blst_p1_mult(&mut result.0, &self.0, bytes.as_ptr(), 255) };
+        // SAFETY: the scalar has 32 readable bytes, enough for up to 255 bits; the pointers are to live points.
+        unsafe { blst_p1_mult(&mut result.0, &self.0, bytes.as_ptr(), bits.min(255)) };
         result
     }
 }

@@ -1,17 +1,12 @@
-//! Commitments, openings and their verification over one reference string.
+//! Commitments and witnesses over one reference string.
 
-use crate::batch_affine::normalize;
 use crate::g1::G1Point;
 use crate::msm::{FixedBaseTables, SCALAR_BITS, multi_scalar_mult};
+use crate::pairing::PreparedPairings;
 use crate::reference_string::{NUM_G1_POWERS, ReferenceString};
 use crate::transform::{self, DomainError};
 use crate::witnesses::WitnessSetup;
 use crate::{Commitment, Polynomial, Scalar, SimdLevel, Witness};
-use blst::{
-    blst_final_exp, blst_fp12, blst_fp12_is_one, blst_fp12_mul, blst_miller_loop, blst_p1_affine, blst_p2,
-    blst_p2_add_or_double, blst_p2_affine, blst_p2_cneg, blst_p2_from_affine, blst_p2_mult,
-    blst_p2_to_affine,
-};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -44,6 +39,7 @@ struct Inner {
     reference_string: ReferenceString,
     simd_level: SimdLevel,
     tables: OnceLock<FixedBaseTables>,
+    pairings: OnceLock<PreparedPairings>,
     /// What [`Kzg::create_all_witnesses`] prepares once for each number of values (sizes are powers of two up to
     /// [`Kzg::MAX_ALL_WITNESSES`], so there are few entries).
     witness_setups: Mutex<BTreeMap<usize, Arc<WitnessSetup>>>,
@@ -77,6 +73,7 @@ impl Kzg {
                 reference_string,
                 simd_level,
                 tables: OnceLock::new(),
+                pairings: OnceLock::new(),
                 witness_setups: Mutex::default(),
             }),
         }
@@ -94,13 +91,14 @@ impl Kzg {
     /// Like [`Kzg::with_precomputation`], for a shared instance. Do not call it from a task of `pool`: other tasks that wait for
     /// the tables could keep the pool from building them.
     pub fn precompute(&self, pool: &rayon::ThreadPool) {
-        let Inner {
-            reference_string,
-            simd_level,
-            tables,
-            ..
-        } = &*self.inner;
-        tables.get_or_init(|| FixedBaseTables::new(reference_string.g1_powers(), *simd_level, pool));
+        self.tables_or_init(|| {
+            let powers = self.inner.reference_string.g1_powers();
+            FixedBaseTables::new(powers, self.inner.simd_level, pool)
+        });
+    }
+
+    pub(crate) fn tables_or_init(&self, tables: impl FnOnce() -> FixedBaseTables) {
+        self.inner.tables.get_or_init(tables);
     }
 
     /// Whether the fixed-base tables exist.
@@ -135,29 +133,33 @@ impl Kzg {
         polynomial: &Polynomial,
         pool: &rayon::ThreadPool,
     ) -> Result<Commitment, KzgError> {
+        check_length(polynomial.coefficients().len())?;
+        Ok(Commitment::from(pool.install(|| {
+            self.sum_of_powers_parallel(polynomial.coefficients())
+        })))
+    }
+
+    /// The commitment to not too many coefficients as a point, with the work spread over the pool of the calling thread.
+    pub(crate) fn sum_of_powers_parallel(&self, coefficients: &[Scalar]) -> G1Point {
         use rayon::prelude::*;
 
         // Below this many coefficients a part takes a few milliseconds, not worth another pass over its own buckets.
         const MIN_PART: usize = 1 << 10;
 
-        let coefficients = polynomial.coefficients();
-        check_length(coefficients.len())?;
         let part = coefficients
             .len()
-            .div_ceil(pool.current_num_threads())
+            .div_ceil(rayon::current_num_threads())
             .max(MIN_PART);
-        let sums = pool.install(|| {
-            coefficients
-                .par_chunks(part)
-                .enumerate()
-                .map(|(index, coefficients)| self.sum_of_powers(index * part, coefficients))
-                .collect::<Vec<_>>()
-        });
+        let sums = coefficients
+            .par_chunks(part)
+            .enumerate()
+            .map(|(index, coefficients)| self.sum_of_powers(index * part, coefficients))
+            .collect::<Vec<_>>();
         let mut sum = G1Point::IDENTITY;
         for part in &sums {
             sum.add_assign(part);
         }
-        Ok(Commitment::from(sum))
+        sum
     }
 
     /// Commits to the polynomial through `values` (see [`Polynomial::interpolate`]).
@@ -273,39 +275,9 @@ impl Kzg {
         Ok(setup.create(polynomial.coefficients(), pool)?)
     }
 
-    /// Whether `witness` proves that the committed polynomial takes `value` at `w_num_values^index`. `num_values` is
-    /// rounded up to a power of two; an index outside of the domain is never valid.
-    ///
-    /// Like on the network, points outside the prime-order subgroup are not rejected (the equation does not see their
-    /// cofactor part).
-    pub fn verify(
-        &self,
-        commitment: &Commitment,
-        num_values: usize,
-        index: u32,
-        value: &Scalar,
-        witness: &Witness,
-    ) -> bool {
-        let Ok(point) = point_of_index(num_values, index) else {
-            return false;
-        };
-        let srs = &self.inner.reference_string;
-        let mut left = G1Point::from_affine(&commitment.0);
-        left.sub_assign(&G1Point::generator().multiplied(value));
-        let right = shifted_secret(srs.g2_powers(), &point);
-        // e(C - [y]G1, G2) = e(W, [s]G2 - [z]G2)
-        left = left.negated();
-        pairing_product_is_one([
-            (&normalize(&[left])[0], &srs.g2_powers()[0]),
-            (&witness.0, &right),
-        ])
-    }
-
-    /// Whether `e(a, G2) = e(b, [s]G2)`.
-    pub(crate) fn pairings_agree(&self, a: &G1Point, b: &G1Point) -> bool {
-        let g2_powers = self.inner.reference_string.g2_powers();
-        let points = normalize(&[a.negated(), *b]);
-        pairing_product_is_one([(&points[0], &g2_powers[0]), (&points[1], &g2_powers[1])])
+    pub(crate) fn pairings(&self) -> &PreparedPairings {
+        let prepare = || PreparedPairings::new(self.inner.reference_string.g2_powers());
+        self.inner.pairings.get_or_init(prepare)
     }
 }
 
@@ -318,7 +290,7 @@ impl std::fmt::Debug for Kzg {
     }
 }
 
-fn check_length(coefficients: usize) -> Result<(), KzgError> {
+pub(crate) fn check_length(coefficients: usize) -> Result<(), KzgError> {
     if coefficients > NUM_G1_POWERS {
         return Err(KzgError::TooManyCoefficients { coefficients });
     }
@@ -335,55 +307,4 @@ pub(crate) fn point_of_index(num_values: usize, index: u32) -> Result<Scalar, Kz
         return Err(KzgError::IndexOutOfRange { index, num_values });
     }
     Ok(transform::domain_point(size, index as usize)?)
-}
-
-/// `[s]G2 - [z]G2`
-fn shifted_secret(g2_powers: &[blst_p2_affine], point: &Scalar) -> blst_p2_affine {
-    let mut result = blst_p2_affine::default();
-    let scalar = point.to_little_endian();
-    // SAFETY: the scalar has 32 readable bytes for 255 bits; all other pointers are to live points.
-    unsafe {
-        let mut generator = blst_p2::default();
-        let mut secret = blst_p2::default();
-        let mut shift = blst_p2::default();
-        blst_p2_from_affine(&mut generator, &g2_powers[0]);
-        blst_p2_from_affine(&mut secret, &g2_powers[1]);
-        blst_p2_mult(&mut shift, &generator, scalar.as_ptr(), 255);
-        blst_p2_cneg(&mut shift, true);
-        let mut sum = blst_p2::default();
-        blst_p2_add_or_double(&mut sum, &shift, &secret);
-        blst_p2_to_affine(&mut result, &sum);
-    }
-    result
-}
-
-fn pairing_product_is_one(pairs: [(&blst_p1_affine, &blst_p2_affine); 2]) -> bool {
-    let mut product: Option<blst_fp12> = None;
-    for (g1, g2) in pairs {
-        // The pairing with the identity is one; the Miller loop is not defined there.
-        if crate::batch_affine::is_infinity(g1) || *g2 == blst_p2_affine::default() {
-            continue;
-        }
-        // SAFETY: all pointers are to live values; in-place multiplication is allowed.
-        unsafe {
-            let mut factor = blst_fp12::default();
-            blst_miller_loop(&mut factor, g2, g1);
-            match &mut product {
-                Some(product) => {
-                    let product: *mut blst_fp12 = product;
-                    blst_fp12_mul(product, product, &factor);
-                }
-                None => product = Some(factor),
-            }
-        }
-    }
-    let Some(product) = product else {
-        return true;
-    };
-    // SAFETY: all pointers are to live values.
-    unsafe {
-        let mut result = blst_fp12::default();
-        blst_final_exp(&mut result, &product);
-        blst_fp12_is_one(&result)
-    }
 }

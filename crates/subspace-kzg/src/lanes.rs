@@ -12,7 +12,7 @@ mod twiddles;
 
 pub(crate) use columns::LaneColumns;
 pub(crate) use product_tree::{MIN_ROOTS, monic_products};
-pub(crate) use slices::{batch_inverse, multiply, powers, scale};
+pub(crate) use slices::{add_encoded, batch_inverse, multiply, powers, scale};
 
 use crate::Scalar;
 use dft::Finish;

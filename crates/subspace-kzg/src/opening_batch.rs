@@ -75,7 +75,7 @@ impl Kzg {
         left.sub_assign(&G1Point::generator().multiplied(&value_sum));
         left.add_assign(&multi_scalar_mult(&witnesses, &shifts, SCALAR_BITS));
         let right = multi_scalar_mult(&witnesses, &random, RANDOM_BITS);
-        self.pairings_agree(&left, &right)
+        self.pairings().agree(&left, &right)
     }
 }
 

@@ -62,6 +62,17 @@ impl Scalar {
         Ok(scalar)
     }
 
+    /// Whether [`Self::try_from_bytes`] reads the number.
+    #[inline]
+    pub(crate) fn is_canonical(bytes: &[u8; 32]) -> bool {
+        let mut raw = blst_scalar::default();
+        // SAFETY: both pointers are to live values of the sizes that the functions expect (32 bytes each).
+        unsafe {
+            blst_scalar_from_bendian(&mut raw, bytes.as_ptr());
+            blst_scalar_fr_check(&raw)
+        }
+    }
+
     /// Reads 31 bytes as the low bytes of a big-endian number; always canonical.
     #[inline]
     pub fn from_safe_bytes(bytes: &[u8; 31]) -> Self {

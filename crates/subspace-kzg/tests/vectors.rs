@@ -5,7 +5,9 @@
 
 use autonomys_test_support::{mainnet_kzg_params, report_skipped, scalars, section};
 use std::sync::OnceLock;
-use subspace_kzg::{Commitment, Kzg, Polynomial, ReferenceString, Scalar, SimdLevel, Witness, transform};
+use subspace_kzg::{
+    Arithmetic, Commitment, Kzg, Polynomial, ReferenceString, Scalar, SimdLevel, Witness, transform,
+};
 
 fn pool() -> &'static rayon::ThreadPool {
     static POOL: OnceLock<rayon::ThreadPool> = OnceLock::new();
@@ -64,6 +66,13 @@ fn polynomials() {
         assert_eq!(hash(&values), case.get("values_blake3").str());
         assert_eq!(values[0].to_bytes(), case.get("first_value").array());
         let polynomial = Polynomial::interpolate(&values).unwrap();
+        for arithmetic in Arithmetic::supported() {
+            let mut coefficients = values.clone();
+            arithmetic.inverse(&mut coefficients).unwrap();
+            assert!(coefficients == polynomial.coefficients(), "{arithmetic}");
+            arithmetic.forward(&mut coefficients).unwrap();
+            assert!(coefficients == values, "{arithmetic}");
+        }
         let commitment = kzg.commit(&polynomial).unwrap();
         assert_eq!(commitment.to_bytes(), case.get("commitment").array());
         assert_eq!(kzg.commit_values(&values).unwrap(), commitment);
@@ -136,6 +145,12 @@ fn extended_domain_witnesses() {
         assert_eq!(commitment.to_bytes(), case.get("commitment").array());
         let mut extended = polynomial.coefficients().to_vec();
         extended.resize(domain, Scalar::ZERO);
+        for arithmetic in Arithmetic::supported() {
+            let mut values = extended.clone();
+            arithmetic.forward(&mut values).unwrap();
+            transform::inverse(&mut values).unwrap();
+            assert!(values == extended, "{arithmetic}");
+        }
         transform::forward(&mut extended).unwrap();
 
         for opening in case.get("witnesses").items() {

@@ -8,7 +8,7 @@ use subspace_core_primitives::solutions::{
     PieceCheckParams, Solution, SolutionRange, VerifySolutionParams, is_within_solution_range,
     solution_distance,
 };
-use subspace_kzg::{Commitment, Kzg, Scalar, Witness};
+use subspace_kzg::{Commitment, Kzg, Opening, Scalar, Witness};
 use subspace_proof_of_space::ProofOfSpace;
 
 /// Why a solution is refused.
@@ -132,23 +132,40 @@ pub fn verify_solution(
     let chunk = Scalar::try_from(&solution.chunk).map_err(|_| SolutionError::InvalidChunk)?;
     let witness =
         Witness::try_from(&solution.chunk_witness).map_err(|_| SolutionError::InvalidChunkWitness)?;
-    if !kzg.verify(&commitment, NUM_S_BUCKETS, s_bucket, &chunk, &witness) {
+    let chunk_opening = Opening {
+        commitment,
+        num_values: NUM_S_BUCKETS,
+        index: s_bucket,
+        value: chunk,
+        witness,
+    };
+
+    let piece = piece_check_params
+        .as_ref()
+        .map(|params| piece_opening(solution, &sector_id, params));
+    // One pair of pairings for both openings; one by one only to find out which error comes first.
+    if let Some(Ok(piece_opening)) = piece
+        && kzg.verify_all(&[chunk_opening, piece_opening])
+    {
+        return Ok(solution_distance);
+    }
+    if !kzg.verify_all(&[chunk_opening]) {
         return Err(SolutionError::InvalidChunkWitness);
     }
-
-    if let Some(piece_check_params) = piece_check_params {
-        check_piece(solution, &sector_id, piece_check_params, kzg)?;
+    if let Some(piece_opening) = piece
+        && !kzg.verify_all(&[piece_opening?])
+    {
+        return Err(SolutionError::InvalidPiece);
     }
     Ok(solution_distance)
 }
 
-/// Whether the record of `solution` is in the history where the sector prescribes, and the sector is alive.
-fn check_piece(
+/// The claim that the record of `solution` is in the history where the sector prescribes, if the sector is alive.
+fn piece_opening(
     solution: &Solution,
     sector_id: &SectorId,
     params: &PieceCheckParams,
-    kzg: &Kzg,
-) -> Result<(), SolutionError> {
+) -> Result<Opening, SolutionError> {
     // A segment may be known locally and be included in the very block that is checked, hence the one in advance.
     if solution.history_size.get() > params.current_history_size.get().saturating_add(1) {
         return Err(SolutionError::FutureHistorySize {
@@ -198,9 +215,11 @@ fn check_piece(
     // 254 bits always are a canonical field element.
     let value = Scalar::try_from(&solution.record_commitment.hash_to_scalar())
         .map_err(|_| SolutionError::InvalidPiece)?;
-    if kzg.verify(&commitment, NUM_PIECES_IN_SEGMENT, position, &value, &witness) {
-        Ok(())
-    } else {
-        Err(SolutionError::InvalidPiece)
-    }
+    Ok(Opening {
+        commitment,
+        num_values: NUM_PIECES_IN_SEGMENT,
+        index: position,
+        value,
+        witness,
+    })
 }

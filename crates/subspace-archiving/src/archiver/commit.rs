@@ -6,6 +6,7 @@ use super::ArchiverError;
 use crate::segment_polynomial::{
     SegmentPolynomial, finish_piece, new_piece_buffer, record_chunks, record_chunks_mut,
 };
+use crate::validation::decode_record;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use subspace_core_primitives::hashes::Blake3Hash;
@@ -14,7 +15,7 @@ use subspace_core_primitives::segments::{
     LastArchivedBlock, NUM_PIECES_IN_SEGMENT, RECORDED_HISTORY_SEGMENT_SIZE, SegmentHeader, SegmentIndex,
 };
 use subspace_erasure_coding::ErasureCoding;
-use subspace_kzg::{Commitment, Kzg, KzgError, Polynomial, Scalar, transform};
+use subspace_kzg::{Commitment, Kzg, KzgError, Polynomial, transform};
 
 /// A segment as the network knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,12 +98,7 @@ fn write_source_record(raw_record: &[u8], buffer: &mut [u8]) {
 }
 
 fn commit_to_record(chunks: &[[u8; 32]], kzg: &Kzg) -> Result<Commitment, KzgError> {
-    let mut values: Vec<_> = chunks
-        .iter()
-        .map(|chunk| {
-            Scalar::try_from_bytes(chunk).expect("a number that starts with a zero byte is canonical")
-        })
-        .collect();
+    let mut values = decode_record(chunks).expect("numbers that start with a zero byte are canonical");
     transform::inverse(&mut values)?;
     // Records of repeated data have few coefficients, and those are cheap to commit to.
     kzg.commit(&Polynomial::from_coefficients(values).trimmed())

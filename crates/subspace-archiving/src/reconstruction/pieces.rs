@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use subspace_core_primitives::pieces::{Piece, RecordCommitment, RecordWitness};
 use subspace_core_primitives::segments::{NUM_PIECES_IN_SEGMENT, NUM_RAW_RECORDS, SegmentCommitment};
 use subspace_erasure_coding::{ErasureCoding, ErasureCodingError};
-use subspace_kzg::{Commitment, Kzg, KzgError, PointError};
+use subspace_kzg::{Commitment, Kzg, KzgError, PointCombinations, PointError};
 use thiserror::Error;
 
 /// Why pieces cannot be reconstructed.
@@ -93,7 +93,9 @@ impl PiecesReconstructor {
             .collect())
     }
 
-    /// The piece at `position` (0..=255). Much cheaper than all of them, but the input is checked just as well.
+    /// The piece at `position` (0..=255). Much cheaper than all of them, but the input is checked just as well: one weighted sum
+    /// of the records that are there, one commitment to a random combination of them, and the 128 commitments that are not there.
+    /// Memory: the piece and some MiB for every thread.
     pub fn reconstruct_piece(
         &self,
         pieces: &[Option<Piece>],
@@ -146,7 +148,7 @@ impl PiecesReconstructor {
                 })
             })
             .collect();
-        let sound = pool.install(|| committed_records_parallel(&self.kzg, &claims));
+        let sound = committed_records_parallel(&self.kzg, &claims, pool);
         let mut sound = sound.into_iter().peekable();
         corrupt_if_any(
             claims
@@ -165,29 +167,26 @@ impl PiecesReconstructor {
         given: &[Option<Commitment>],
         pool: &ThreadPool,
     ) -> Result<Vec<Commitment>, PiecesReconstructionError> {
-        let source: Option<Vec<_>> = given.iter().step_by(2).copied().collect();
-        let source = match source {
-            Some(source) => source,
-            None => {
-                let interpolation = Interpolation::of_present(pieces);
-                // Checking the subgroup is not cheap, so once for each and not for each combination.
-                let present: Vec<_> = given
-                    .iter()
-                    .flatten()
-                    .map(Commitment::to_point)
-                    .collect::<Result<_, _>>()?;
-                pool.install(|| {
-                    (0..NUM_RAW_RECORDS)
-                        .into_par_iter()
-                        .map(|source_position| {
-                            let position = 2 * source_position;
-                            given[position].unwrap_or_else(|| interpolation.commitment(&present, position))
-                        })
-                        .collect()
-                })
-            }
-        };
-        Ok(self.erasure_coding.extend_commitments(&source)?)
+        if let Some(source) = given.iter().step_by(2).copied().collect::<Option<Vec<_>>>() {
+            return Ok(self.erasure_coding.extend_commitments(&source)?);
+        }
+        let interpolation = Interpolation::of_present(pieces);
+        let used: Vec<_> = given.iter().flatten().take(NUM_RAW_RECORDS).copied().collect();
+        let combinations = PointCombinations::new(&used)?;
+        let missing: Vec<_> = (0..given.len())
+            .filter(|position| given[*position].is_none())
+            .collect();
+        let points: Vec<_> = pool.install(|| {
+            missing
+                .par_iter()
+                .map(|position| combinations.combine(&interpolation.coefficients(*position)))
+                .collect()
+        });
+        let mut commitments: Vec<_> = given.iter().map(|given| given.unwrap_or_default()).collect();
+        for (position, commitment) in missing.into_iter().zip(Commitment::from_points(&points)) {
+            commitments[position] = commitment;
+        }
+        Ok(commitments)
     }
 
     /// Which pieces are to blame for a wrong segment commitment, if not all of them.

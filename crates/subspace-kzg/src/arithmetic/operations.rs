@@ -1,10 +1,10 @@
 //! Transforms and element by element arithmetic with the instructions chosen.
 
 use super::{Arithmetic, Kind};
-use crate::Scalar;
 #[cfg(target_arch = "x86_64")]
 use crate::lanes;
 use crate::transform::{DomainError, check_domain, coset_powers, inverse_coset_powers, portable};
+use crate::{Scalar, ScalarError};
 
 impl Arithmetic {
     /// Coefficients to values, see [`transform::forward`](crate::transform::forward).
@@ -89,6 +89,33 @@ impl Arithmetic {
                 for scalar in scalars {
                     *scalar *= factor;
                 }
+            }
+        }
+    }
+
+    /// Adds `factor` times each encoded number to the sum at the same index; sums beyond the numbers stay.
+    ///
+    /// # Errors
+    /// [`ScalarError`] when a number is not canonical; the sums are unchanged then.
+    pub fn add_encoded(
+        self,
+        sums: &mut [Scalar],
+        numbers: &[[u8; Scalar::BYTES]],
+        factor: Scalar,
+    ) -> Result<(), ScalarError> {
+        let length = sums.len().min(numbers.len());
+        let (sums, numbers) = (&mut sums[..length], &numbers[..length]);
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Lanes(token) => lanes::add_encoded(token, sums, numbers, factor),
+            Kind::Portable => {
+                if !numbers.iter().all(Scalar::is_canonical) {
+                    return Err(ScalarError::NotCanonical);
+                }
+                for (sum, number) in sums.iter_mut().zip(numbers) {
+                    *sum += factor * Scalar::try_from_bytes(number)?;
+                }
+                Ok(())
             }
         }
     }

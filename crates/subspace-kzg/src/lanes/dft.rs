@@ -9,9 +9,15 @@ use super::layout::{LANES, load_bit_reversed, store, transpose};
 use super::twiddles::Twiddles;
 use crate::Scalar;
 use crate::transform::bit_reversed;
+use std::cell::Cell;
 
 /// Vectors (of 320 bytes) that go through five stages before the next ones are touched: 10 KiB.
 const BLOCK: usize = 32;
+
+thread_local! {
+    /// Room for the vectors of a transform, kept by each thread: up to 2.6 MiB, and a transform allocates nothing.
+    static WORK: Cell<Vec<Fr8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What happens to the results of a transform; they are canonical in any case.
 #[derive(Copy, Clone)]
@@ -120,7 +126,9 @@ fn transform_with(_: Token, values: &mut [Scalar], twiddles: &Twiddles, finish: 
     let groups = values.as_chunks_mut::<LANES>().0;
     // Vectors, and values of each lane.
     let length = groups.len();
-    let mut work = Vec::with_capacity(length);
+    let mut work = WORK.take();
+    work.clear();
+    work.reserve(length);
     for index in 0..length {
         work.push(load_bit_reversed(&groups[bit_reversed(index, length)]));
     }
@@ -143,6 +151,7 @@ fn transform_with(_: Token, values: &mut [Scalar], twiddles: &Twiddles, finish: 
             store(&mut groups[place], &finished(vector, finish, place));
         }
     }
+    WORK.set(work);
 }
 
 #[inline]

@@ -121,7 +121,7 @@ pub(super) fn mul(a: &Fr8, b: &Fr8) -> Fr8 {
 /// Independent products as [`mul`] makes them, step by step side by side: one alone mostly waits for its own results.
 #[inline]
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn products<const N: usize>(a: [&Fr8; N], b: [&Fr8; N]) -> [Fr8; N] {
+pub(super) fn products<const N: usize>(a: [&Fr8; N], b: [&Fr8; N]) -> [Fr8; N] {
     let modulus = Fr8::splat(&MODULUS);
     let negative_inverse = _mm512_set1_epi64(NEGATIVE_INVERSE as i64);
     let zero = _mm512_setzero_si512();

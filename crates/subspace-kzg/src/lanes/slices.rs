@@ -1,9 +1,9 @@
 //! Element by element arithmetic on slices of scalars.
 
-use super::fr8::{self, Fr8, canonical, mul, normalize};
-use super::layout::{LANES, load, load_factor, store};
+use super::fr8::{self, Fr8, add, canonical, mul, normalize, products, reduce};
+use super::layout::{LANES, load, load_encoded, load_factor, store};
 use super::{Token, factor};
-use crate::Scalar;
+use crate::{Scalar, ScalarError};
 use std::arch::x86_64::{_mm512_mask_blend_epi64, _mm512_or_si512, _mm512_testn_epi64_mask};
 
 /// Chains of products that do not wait for each other.
@@ -48,6 +48,73 @@ fn scale_blocks(_: Token, blocks: &mut [[Scalar; LANES]], factor: &[u64; 5]) {
         let product = mul(&load(block), &factor);
         store(block, &canonical(&normalize(&product)));
     }
+}
+
+/// Adds `scalar` times each encoded number to the sum at the same index; nothing is changed when one is not canonical.
+pub(crate) fn add_encoded(
+    token: Token,
+    sums: &mut [Scalar],
+    numbers: &[[u8; 32]],
+    scalar: Scalar,
+) -> Result<(), ScalarError> {
+    let (blocks, rest) = sums.as_chunks_mut();
+    let (number_blocks, number_rest) = numbers.as_chunks();
+    let mut decoded = [Scalar::ZERO; LANES];
+    for (decoded, number) in decoded.iter_mut().zip(number_rest) {
+        *decoded = Scalar::try_from_bytes(number)?;
+    }
+    // SAFETY: the token proves that the processor has the instructions.
+    unsafe {
+        if !are_canonical(token, number_blocks) {
+            return Err(ScalarError::NotCanonical);
+        }
+        // A plain number times 2^516 is in the form of memory after the division by 2^260.
+        let factor = factor(scalar * Scalar::from_u64(2).pow(256));
+        add_encoded_blocks(token, blocks, number_blocks, &factor);
+    }
+    for (sum, number) in rest.iter_mut().zip(decoded) {
+        *sum += scalar * number;
+    }
+    Ok(())
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512ifma,avx512vbmi2")]
+fn are_canonical(_: Token, blocks: &[[[u8; 32]; LANES]]) -> bool {
+    blocks.iter().all(|block| load_encoded(block).is_some())
+}
+
+/// Two vectors side by side, as a product alone mostly waits for itself. The numbers must be canonical.
+#[target_feature(enable = "avx512f,avx512bw,avx512ifma,avx512vbmi2")]
+fn add_encoded_blocks(
+    _: Token,
+    sums: &mut [[Scalar; LANES]],
+    numbers: &[[[u8; 32]; LANES]],
+    factor: &[u64; 5],
+) {
+    let factor = Fr8::splat(factor);
+    let (sum_pairs, sum_rest) = sums.as_chunks_mut::<2>();
+    let (number_pairs, number_rest) = numbers.as_chunks::<2>();
+    for ([sum, other_sum], [number, other_number]) in sum_pairs.iter_mut().zip(number_pairs) {
+        let (Some(number), Some(other_number)) = (load_encoded(number), load_encoded(other_number)) else {
+            continue;
+        };
+        let [product, other_product] = products([&number, &other_number], [&factor; 2]);
+        add_to(sum, &product);
+        add_to(other_sum, &other_product);
+    }
+    for (sum, number) in sum_rest.iter_mut().zip(number_rest) {
+        if let Some(number) = load_encoded(number) {
+            add_to(sum, &mul(&number, &factor));
+        }
+    }
+}
+
+/// Adds products in the form of memory.
+#[inline]
+#[target_feature(enable = "avx512f,avx512ifma,avx512vbmi2")]
+fn add_to(sums: &mut [Scalar; LANES], products: &Fr8) {
+    let total = add(&load(sums), products);
+    store(sums, &canonical(&reduce(&normalize(&total))));
 }
 
 /// `base^0, base^1, ...`

@@ -16,6 +16,10 @@ use rayon::prelude::*;
 /// Points whose normalisation shares an inversion while the tables are built.
 const CHUNK: usize = 64;
 
+/// Points that one task brings into another form: some tenths of a millisecond.
+#[cfg(target_arch = "x86_64")]
+const PACKED_AT_ONCE: usize = 1 << 12;
+
 /// `WINDOWS` multiples of every point: 1536 bytes a point, 48 MiB for 32 768 points. `2^(16 j) · P_i` is at
 /// `i * WINDOWS + j`: the digits of one scalar lie together.
 pub(crate) enum FixedBaseTables {
@@ -25,15 +29,52 @@ pub(crate) enum FixedBaseTables {
 }
 
 impl FixedBaseTables {
+    /// Multiples of each point.
+    pub(crate) const MULTIPLES: usize = WINDOWS;
+
     /// Computes the tables on `pool`; about 240 doublings a point. No point may be the identity or outside the subgroup.
     /// A level that the processor does not have is as good as the portable one.
     pub(crate) fn new(points: &[blst_p1_affine], level: SimdLevel, pool: &rayon::ThreadPool) -> Self {
+        Self::from_multiples(Self::multiples(points, pool), level, pool)
+    }
+
+    /// Room for the multiples of `points` points.
+    pub(crate) fn empty(points: usize) -> Vec<blst_p1_affine> {
+        huge_pages::filled_vec(INFINITY, points * WINDOWS)
+    }
+
+    /// The tables in the form that is the same for all levels.
+    pub(crate) fn multiples(points: &[blst_p1_affine], pool: &rayon::ThreadPool) -> Vec<blst_p1_affine> {
+        let mut multiples = Self::empty(points.len());
+        pool.install(|| {
+            multiples
+                .par_chunks_mut(CHUNK * WINDOWS)
+                .zip(points.par_chunks(CHUNK))
+                .for_each(|(output, points)| write_multiples(points, output));
+        });
+        multiples
+    }
+
+    /// The tables in the form for a level.
+    pub(crate) fn from_multiples(
+        multiples: Vec<blst_p1_affine>,
+        level: SimdLevel,
+        pool: &rayon::ThreadPool,
+    ) -> Self {
         match level {
             #[cfg(target_arch = "x86_64")]
             SimdLevel::Avx512 if let Some(proof) = Ifma::detect() => {
-                Self::Ifma(proof, build(points, pool, PackedPoint::new))
+                let mut packed = huge_pages::filled_vec(PackedPoint::IDENTITY, multiples.len());
+                pool.install(|| {
+                    packed
+                        .par_iter_mut()
+                        .with_min_len(PACKED_AT_ONCE)
+                        .zip(&multiples)
+                        .for_each(|(packed, multiple)| *packed = PackedPoint::new(multiple));
+                });
+                Self::Ifma(proof, packed)
             }
-            _ => Self::Portable(build(points, pool, |point| *point)),
+            _ => Self::Portable(multiples),
         }
     }
 
@@ -49,35 +90,21 @@ impl FixedBaseTables {
     }
 }
 
-fn build<T: Copy + Send>(
-    points: &[blst_p1_affine],
-    pool: &rayon::ThreadPool,
-    pack: impl Fn(&blst_p1_affine) -> T + Send + Sync,
-) -> Vec<T> {
-    let mut multiples = huge_pages::filled_vec(pack(&INFINITY), points.len() * WINDOWS);
-    pool.install(|| {
-        multiples
-            .par_chunks_mut(CHUNK * WINDOWS)
-            .zip(points.par_chunks(CHUNK))
-            .for_each(|(output, points)| {
-                let mut projective = Vec::with_capacity(output.len());
-                for point in points {
-                    let mut multiple = G1Point::from_affine(point);
-                    for window in 0..WINDOWS {
-                        if window > 0 {
-                            for _ in 0..WINDOW_BITS {
-                                multiple = multiple.doubled();
-                            }
-                        }
-                        projective.push(multiple);
-                    }
+/// `WINDOWS` multiples of each point.
+fn write_multiples(points: &[blst_p1_affine], output: &mut [blst_p1_affine]) {
+    let mut projective = Vec::with_capacity(output.len());
+    for point in points {
+        let mut multiple = G1Point::from_affine(point);
+        for window in 0..WINDOWS {
+            if window > 0 {
+                for _ in 0..WINDOW_BITS {
+                    multiple = multiple.doubled();
                 }
-                for (output, multiple) in output.iter_mut().zip(&batch_affine::normalize(&projective)) {
-                    *output = pack(multiple);
-                }
-            });
-    });
-    multiples
+            }
+            projective.push(multiple);
+        }
+    }
+    output.copy_from_slice(&batch_affine::normalize(&projective));
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use subspace_core_primitives::pieces::Piece;
 use subspace_core_primitives::segments::{NUM_PIECES_IN_SEGMENT, NUM_RAW_RECORDS};
-use subspace_kzg::{Commitment, G1Point, Scalar, transform};
+use subspace_kzg::{Scalar, transform};
 
 /// Lagrange interpolation from the first 128 present positions: the commitments of a segment are the values of a
 /// polynomial with 128 coefficients (points of the group) on the domain of 256, as its columns are.
@@ -30,7 +30,7 @@ impl Interpolation {
     }
 
     /// Coefficient of each known position; `position` must not be one of them.
-    fn coefficients(&self, position: usize) -> Vec<Scalar> {
+    pub(super) fn coefficients(&self, position: usize) -> Vec<Scalar> {
         let x = point(position);
         let product = product_of_differences(x, &self.points);
         let mut coefficients: Vec<_> = self.points.iter().map(|known| x - *known).collect();
@@ -39,15 +39,6 @@ impl Interpolation {
             *coefficient *= product * *weight;
         }
         coefficients
-    }
-
-    /// The commitment at `position` from those of the present positions, in order.
-    pub(super) fn commitment(&self, present: &[G1Point], position: usize) -> Commitment {
-        let mut sum = G1Point::IDENTITY;
-        for (point, coefficient) in present.iter().zip(self.coefficients(position)) {
-            sum.add_assign(&point.multiplied(&coefficient));
-        }
-        Commitment::from(sum)
     }
 }
 

@@ -92,6 +92,22 @@ fn element_by_element_arithmetic_does_not_depend_on_the_instructions() {
         same("inverses", |arithmetic| {
             on(&values, |values| arithmetic.batch_inverse(values))
         });
+        let numbers: Vec<_> = factors.iter().map(Scalar::to_bytes).collect();
+        same("sums with multiples of encoded numbers", |arithmetic| {
+            let mut sums = values.clone();
+            arithmetic.add_encoded(&mut sums, &numbers, factor).unwrap();
+            for (index, sum) in sums.iter().enumerate() {
+                assert_eq!(*sum, values[index] + factors[index] * factor);
+            }
+            for wrong in 0..length {
+                let mut numbers = numbers.clone();
+                numbers[wrong] = [0xff; 32];
+                let mut unchanged = values.clone();
+                assert!(arithmetic.add_encoded(&mut unchanged, &numbers, factor).is_err());
+                assert!(unchanged == values);
+            }
+            sums
+        });
         same("powers", |arithmetic| {
             arithmetic.powers(Scalar::from_u64(7), length)
         });
