@@ -49,7 +49,6 @@ impl RoleContext {
         nats: &NatsArgs,
         role: Role,
         state_directory: Option<&Path>,
-        capacity: u64,
         cancel: CancellationToken,
     ) -> Result<Option<Self>> {
         let state = match state_directory {
@@ -72,8 +71,7 @@ impl RoleContext {
             |_| "unknown".to_string(),
             |host| host.to_string_lossy().into_owned(),
         );
-        let mut member = Member::new(instance, host, env!("CARGO_PKG_VERSION"));
-        member.capacity = capacity;
+        let member = Member::new(instance, host, env!("CARGO_PKG_VERSION"));
         let own_session_key = member.session_key;
         let session_key = SessionKey::from(*own_session_key.expose());
         let membership = Membership::join(&cluster, member).await?;

@@ -6,7 +6,7 @@
 use super::chain::Chain;
 use super::context::{DataPlaneArgs, RoleContext};
 use super::pieces::{PieceFetcher, Tier};
-use super::store_items::StoreItems;
+use super::store_items::{StoreItems, from_whole, stored};
 use crate::args::nats::NatsArgs;
 use crate::args::path::CachePath;
 use anyhow::{Context, Result};
@@ -55,7 +55,6 @@ pub(crate) async fn run(
         nats,
         Role::FullPieceShardedCache,
         state_directory,
-        0,
         cancel.clone(),
     )
     .await?;
@@ -72,10 +71,13 @@ pub(crate) async fn run(
         let directory = directory.clone();
         Arc::new(tokio::task::spawn_blocking(move || ArchiveStore::open(&directory, options)).await??)
     };
+    let fetcher = PieceFetcher::start(&context.cluster, context.pool.clone(), context.members()).await?;
     let handlers = Handlers {
         items: {
-            let store = Arc::clone(&store);
-            Arc::new(StoreItems::new(move |index| store.get(index).hit()))
+            let (store, placement) = (Arc::clone(&store), fetcher.placement());
+            Arc::new(StoreItems::new(move |key| {
+                from_whole(key, &placement, |index| store.get(index).hit().map(stored))
+            }))
         },
         ..Handlers::default()
     };
@@ -83,7 +85,7 @@ pub(crate) async fn run(
     tracing::info!(segments = store.segments().len(), "the archive is open");
     let headers = SegmentHeaders::open(&context.cluster).await?;
     let follower = Follower {
-        fetcher: PieceFetcher::new(context.pool.clone(), context.members()),
+        fetcher,
         store,
         directory,
         room: args.path.size,

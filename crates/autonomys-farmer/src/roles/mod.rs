@@ -1,17 +1,19 @@
 //! The roles of a cluster: one module each, a [`context`] that all of them stand on.
 
-mod chain;
-mod context;
+mod cache_control;
+pub(crate) mod chain;
+pub(crate) mod context;
 mod controller;
 mod full_piece_sharded_cache;
 mod machine;
-mod pieces;
+pub(crate) mod pieces;
+pub(crate) mod placement;
 mod plot_client;
 mod plot_server;
 mod proof_server;
 mod sharded_cache;
 mod state_directory;
-mod store_items;
+pub(crate) mod store_items;
 
 use crate::args::nats::NatsArgs;
 use crate::shutdown;

@@ -1,12 +1,14 @@
 //! The controller: the only role that talks to a node.
 //!
 //! Each of its loops is a module: [`slots`] announces slots and passes solutions and signatures on, over NATS and node connections of
-//! their own; [`segments`] brings new segments into the cluster; [`node_pieces`] serves pieces that only the node has. Several
-//! controllers run at once, each with nodes of its own; the one that holds the lease admits segments.
+//! their own; [`segments`] brings new segments into the cluster; [`node_pieces`] serves pieces that only the node has; [`shard_map`]
+//! shares the items out among the caches. Several controllers run at once, each with nodes of its own; the one that holds the lease
+//! admits segments and keeps the shard map.
 
 mod admission;
 mod node_pieces;
 mod segments;
+mod shard_map;
 mod slots;
 
 use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
@@ -15,6 +17,7 @@ use super::pieces::PieceFetcher;
 use crate::args::kzg::KzgArgs;
 use crate::args::nats::NatsArgs;
 use anyhow::{Context, Result, bail};
+use autonomys_cache::coding::ItemCoding;
 use autonomys_cluster::leader::LeaderElection;
 use autonomys_cluster::members::RoleStatus;
 use autonomys_cluster::settings::Settings;
@@ -23,6 +26,7 @@ use autonomys_node_rpc::{ConnectionState, NodeClient, NodeRpcError};
 use autonomys_transfer::Handlers;
 use clap::Args;
 use node_pieces::NodePieces;
+use shard_map::Keeper;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +49,13 @@ pub(crate) struct ControllerArgs {
     /// Directory that keeps the identity between runs
     #[arg(long, value_name = "DIR", conflicts_with = "tmp")]
     base_path: Option<PathBuf>,
+    /// How the caches of the cluster store pieces: piece, split-piece[:K] or split-parity-piece[:K+M], `*R` behind it for R
+    /// copies. Who says it first decides for all; `util reinitialization-cache` changes it [default: what the caches say]
+    #[arg(long, value_name = "TYPE")]
+    cache_item_type: Option<ItemCoding>,
+    /// Seconds of silence after which the items of a sharded cache are given to the others
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(10..=604_800))]
+    cache_grace_secs: u64,
     #[command(flatten)]
     data_plane: DataPlaneArgs,
     #[command(flatten)]
@@ -66,7 +77,6 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
         nats,
         Role::Controller,
         state_directory.as_deref(),
-        0,
         cancel.clone(),
     )
     .await?;
@@ -85,10 +95,14 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
     let settings = Settings::open(&context.cluster).await?;
     settings.bind_genesis(chain.genesis_hash).await?;
     settings.bind_chain(chain.to_settings()).await?;
+    if let Some(asked) = args.cache_item_type.map(|coding| coding.to_string()) {
+        settings.agree_on_cache(Some(&asked), &asked).await?;
+    }
 
     let pool = compute_pool("controller", available_processors())?;
     let arithmetic = Arithmetic::load(chain, &args.kzg, &pool).await?;
-    let pieces = Arc::new(NodePieces::new(node.clone()));
+    let fetcher = PieceFetcher::start(&context.cluster, context.pool.clone(), context.members()).await?;
+    let pieces = Arc::new(NodePieces::new(node.clone(), fetcher.placement()));
     let handlers = Handlers {
         items: Arc::clone(&pieces) as _,
         ..Handlers::default()
@@ -110,8 +124,18 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
         pieces,
         members: context.members(),
         leading: election.leading(),
-        fetcher: PieceFetcher::new(context.pool.clone(), context.members()),
+        fetcher: fetcher.clone().without(context.instance().to_string()),
     };
+    let keeper = Keeper::open(
+        &context.cluster,
+        &settings,
+        fetcher.placement(),
+        context.members(),
+        election.leading(),
+        Duration::from_secs(args.cache_grace_secs),
+    )
+    .await?;
+    tasks.spawn(keeper.run(cancel.clone()));
     tasks.spawn(segments::run(
         context.cluster.clone(),
         shared.clone(),

@@ -1,7 +1,9 @@
 //! Pieces that only the node has, served on the data plane: the caches' last resort.
 
+use crate::roles::placement::PlacementReceiver;
+use crate::roles::store_items::from_whole;
 use autonomys_node_rpc::NodeClient;
-use autonomys_transfer::{Item, ItemKey, ItemKind, ItemSource};
+use autonomys_transfer::{Item, ItemKey, ItemSource};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
@@ -22,13 +24,15 @@ pub(super) struct HeldSegment {
 /// The segment being admitted, 256 MiB, from memory; every other piece from the node.
 pub(super) struct NodePieces {
     node: NodeClient,
+    placement: PlacementReceiver,
     held: Mutex<Option<HeldSegment>>,
 }
 
 impl NodePieces {
-    pub(super) fn new(node: NodeClient) -> Self {
+    pub(super) fn new(node: NodeClient, placement: PlacementReceiver) -> Self {
         Self {
             node,
+            placement,
             held: Mutex::new(None),
         }
     }
@@ -53,23 +57,20 @@ impl ItemSource for NodePieces {
             .into_iter()
             .map(|key| {
                 let piece_index = PieceIndex::from(key.piece_index);
-                let held = (key.kind == ItemKind::Piece)
-                    .then(|| self.held_piece(piece_index))
-                    .flatten();
-                let node = self.node.clone();
+                let held = self.held_piece(piece_index);
+                let (node, placement) = (self.node.clone(), self.placement.clone());
                 async move {
                     let piece = match held {
                         Some(piece) => Some(piece),
-                        None if key.kind == ItemKind::Piece => match node.piece(piece_index).await {
+                        None => match node.piece(piece_index).await {
                             Ok(piece) => piece,
                             Err(error) => {
                                 tracing::debug!(%error, %piece_index, "the node gave no piece");
                                 None
                             }
                         },
-                        None => None,
                     };
-                    (key, item(piece).await)
+                    (key, item(key, placement, piece).await)
                 }
             })
             .collect();
@@ -79,10 +80,11 @@ impl ItemSource for NodePieces {
     }
 }
 
-/// Hashing a piece takes a third of a millisecond: off the runtime.
-async fn item(piece: Option<Piece>) -> Option<Item> {
+/// The piece, or the part of it that was asked for. Hashing a piece takes a third of a millisecond: off the runtime.
+async fn item(key: ItemKey, placement: PlacementReceiver, piece: Option<Piece>) -> Option<Item> {
     let bytes = piece?.into_bytes();
-    tokio::task::spawn_blocking(move || Item::new(bytes)).await.ok()
+    let make = move || from_whole(key, &placement, |_| Some(Item::new(bytes)));
+    tokio::task::spawn_blocking(make).await.ok().flatten()
 }
 
 /// All pieces of a segment from the node, in position order; `None` when the node does not have all of them.

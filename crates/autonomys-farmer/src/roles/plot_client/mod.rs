@@ -101,7 +101,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: Cancellat
         .unwrap_or_else(|| args.farms[0].directory.clone());
     farms::raise_file_limit(args.farms.len() as u64 * FILES_PER_FARM);
     let started =
-        RoleContext::start(nats, Role::PlotClient, Some(&state_directory), 0, cancel.clone()).await?;
+        RoleContext::start(nats, Role::PlotClient, Some(&state_directory), cancel.clone()).await?;
     let Some(context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {

@@ -122,7 +122,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotServerArgs, cancel: Cancellat
         let directory = directory.clone();
         Arc::new(tokio::task::spawn_blocking(move || Spool::open(&directory)).await??)
     };
-    let started = RoleContext::start(nats, Role::PlotServer, Some(&directory), 0, cancel.clone()).await?;
+    let started = RoleContext::start(nats, Role::PlotServer, Some(&directory), cancel.clone()).await?;
     let Some(mut context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {
@@ -145,7 +145,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotServerArgs, cancel: Cancellat
         arithmetic,
         pool,
         concurrency: NonZeroUsize::new(threads).context("no thread to encode with")?,
-        fetcher: PieceFetcher::new(context.pool.clone(), context.members()),
+        fetcher: PieceFetcher::start(&context.cluster, context.pool.clone(), context.members()).await?,
         members: context.members(),
         priority_cache: args.priority_cache,
         spool: Arc::clone(&spool),

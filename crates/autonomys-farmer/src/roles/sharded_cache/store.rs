@@ -1,0 +1,187 @@
+//! The slab of a sharded cache as epochs change it: what it holds, in which layout, and how it is laid out anew.
+
+use crate::roles::store_items;
+use anyhow::{Context, Result};
+use autonomys_cache::coding::ItemCoding;
+use autonomys_cache::{
+    CacheError, CacheKey, ItemKind, Lookup, SlabOptions, SlabPath, SlabStore, StoredItem,
+};
+use autonomys_cluster::settings::CacheSettings;
+use autonomys_transfer::{Item, ItemKey};
+use bytes::Bytes;
+use parking_lot::RwLock;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use subspace_core_primitives::pieces::PIECE_SIZE;
+use tokio::sync::Notify;
+
+/// Readers of the old slab end within the time of a disk read.
+const READERS_PAUSE: Duration = Duration::from_millis(20);
+/// Beside the slab: the epoch in which all items were last checked.
+const EPOCH_FILE: &str = "checked-epoch";
+
+/// The slab in one layout.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) settings: CacheSettings,
+    pub(super) coding: ItemCoding,
+    pub(super) slab: Arc<SlabStore>,
+}
+
+impl Layout {
+    /// Bytes of every item.
+    pub(super) fn item_len(&self) -> usize {
+        self.coding.item_len(PIECE_SIZE)
+    }
+
+    /// Items that are kept at most; one slot stays free for replacements.
+    pub(super) fn room(&self) -> u64 {
+        self.slab.capacity().saturating_sub(1)
+    }
+
+    pub(super) fn is_here(&self, key: &CacheKey) -> bool {
+        self.slab.contains(key)
+    }
+
+    /// Stores items; a spot of a disk that fails costs its item only, which is fetched again.
+    ///
+    /// # Errors
+    /// When no disk of the cache works any more.
+    pub(super) fn put(&self, key: CacheKey, bytes: &Bytes) -> Result<bool> {
+        if bytes.len() != self.item_len() {
+            tracing::warn!(%key, bytes = bytes.len(), "an item has another length than its item type says");
+            return Ok(false);
+        }
+        match self.slab.put(key, self.settings.epoch, bytes) {
+            Ok(_) => Ok(true),
+            Err(error @ CacheError::AllPathsFailed) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%key, "an item could not be stored: {error}");
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// The slab, whatever its layout at the moment.
+pub(super) struct Store {
+    paths: Vec<SlabPath>,
+    identity: [u8; 32],
+    /// `None` only while the slab is laid out anew.
+    layout: RwLock<Option<Arc<Layout>>>,
+    /// Rung when an item was found damaged and dropped.
+    pub(super) damaged: Notify,
+}
+
+impl Store {
+    /// Opens the slab for these settings; what was stored in another layout is dropped. Blocking.
+    pub(super) fn open(paths: Vec<SlabPath>, identity: [u8; 32], settings: CacheSettings) -> Result<Self> {
+        let layout = open(&paths, identity, settings)?;
+        Ok(Self {
+            paths,
+            identity,
+            layout: RwLock::new(Some(Arc::new(layout))),
+            damaged: Notify::new(),
+        })
+    }
+
+    /// The slab as it is now; `None` while it is laid out anew.
+    pub(super) fn layout(&self) -> Option<Arc<Layout>> {
+        self.layout.read().clone()
+    }
+
+    /// Goes to these settings. Items that stay the same stay; in another layout the slab is emptied. Blocking.
+    pub(super) fn change(&self, settings: CacheSettings) -> Result<Arc<Layout>> {
+        let before = self.layout.write().take().context("one change at a time")?;
+        let slab = Arc::clone(&before.slab);
+        let layout = if before.settings.layout == settings.layout {
+            Layout {
+                coding: before.coding,
+                settings,
+                slab,
+            }
+        } else {
+            drop(before);
+            slab.sync()?;
+            // Readers hold the slab, and with it the lock of the directory, for the length of a read.
+            while Arc::strong_count(&slab) > 1 {
+                std::thread::sleep(READERS_PAUSE);
+            }
+            drop(slab);
+            open(&self.paths, self.identity, settings)?
+        };
+        let layout = Arc::new(layout);
+        *self.layout.write() = Some(Arc::clone(&layout));
+        Ok(layout)
+    }
+
+    /// Answers a reader; damage is dropped and fetched again. Blocking.
+    pub(super) fn look_up(&self, key: ItemKey) -> Option<Item> {
+        let layout = self.layout()?;
+        // Items of epochs with the same layout are the same bytes; whole pieces are so in every layout.
+        let same = key.epoch == layout.settings.layout || layout.coding.kind() == ItemKind::Piece;
+        let key = store_items::cache_key(key);
+        if !same || key.kind != layout.coding.kind() {
+            return None;
+        }
+        self.get(&layout, &key).map(store_items::stored)
+    }
+
+    /// An item that is right; damage is dropped and rings. Blocking.
+    pub(super) fn get(&self, layout: &Layout, key: &CacheKey) -> Option<StoredItem> {
+        match layout.slab.get(key) {
+            Lookup::Hit(item) => Some(item),
+            Lookup::Missing => None,
+            Lookup::Corrupt => {
+                self.damaged.notify_one();
+                None
+            }
+        }
+    }
+
+    /// The epoch in which everything was last checked. Blocking.
+    pub(super) fn checked_epoch(&self) -> Option<u64> {
+        std::fs::read_to_string(self.epoch_file()).ok()?.trim().parse().ok()
+    }
+
+    /// Remembers that everything was checked in this epoch. Blocking.
+    pub(super) fn set_checked_epoch(&self, epoch: u64) -> Result<()> {
+        let file = self.epoch_file();
+        let temporary = file.with_extension("tmp");
+        std::fs::write(&temporary, format!("{epoch}\n"))
+            .and_then(|()| std::fs::rename(&temporary, &file))
+            .with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    fn epoch_file(&self) -> PathBuf {
+        let directory = self.paths.first().map_or(Path::new("."), |path| &path.directory);
+        directory.join(EPOCH_FILE)
+    }
+}
+
+fn open(paths: &[SlabPath], identity: [u8; 32], settings: CacheSettings) -> Result<Layout> {
+    let coding: ItemCoding = settings.item_type.parse()?;
+    let options = SlabOptions {
+        identity,
+        slot_size: u32::try_from(coding.item_len(PIECE_SIZE))?,
+    };
+    let slab = SlabStore::open(paths, options)?;
+    let mut dropped = 0_u64;
+    for (key, epoch) in slab.keys() {
+        // Parts of another item type may have the same length, and be other bytes under the same number.
+        let other_layout = key.kind != ItemKind::Piece && epoch < settings.layout;
+        if key.kind != coding.kind() || other_layout {
+            slab.remove(&key);
+            dropped += 1;
+        }
+    }
+    if dropped > 0 {
+        tracing::info!(dropped, item_type = settings.item_type, "items of another item type are dropped");
+    }
+    Ok(Layout {
+        settings,
+        coding,
+        slab: Arc::new(slab),
+    })
+}
