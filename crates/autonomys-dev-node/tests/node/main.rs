@@ -9,6 +9,7 @@ mod conformance;
 mod farmer;
 mod farming;
 mod faults;
+mod history;
 mod raw;
 mod support;
 mod traffic;
