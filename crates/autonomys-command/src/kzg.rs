@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
-use subspace_kzg::Kzg;
 use subspace_kzg::reference_string::{ReferenceString, ReferenceStringKind};
+use subspace_kzg::{Kzg, RebuildReason, TablesOrigin};
 
 /// Name of the imported mainnet parameters in the data directory.
 const FILE_NAME: &str = "eth-public-parameters.bin";
@@ -22,6 +22,30 @@ pub fn stored_parameters() -> Result<PathBuf> {
     let data =
         dirs::data_dir().context("no data directory is known for this user; set HOME or XDG_DATA_HOME")?;
     Ok(data.join("autonomys-farmer/kzg").join(FILE_NAME))
+}
+
+/// Where processes of this user keep the fixed-base tables of their parameters, 48 MiB for each set: the cache directory, because
+/// they can always be computed again.
+fn tables_directory() -> Option<PathBuf> {
+    dirs::cache_dir().map(|cache| cache.join("autonomys-farmer").join("kzg"))
+}
+
+/// Gives `kzg` its fixed-base tables: those that an earlier process has kept, else computed and kept for the next one. Blocks for a
+/// tenth of a second or for some seconds. Do not call it from a task of `pool`.
+pub fn precompute(kzg: &Kzg, pool: &rayon::ThreadPool) {
+    let Some(directory) = tables_directory() else {
+        kzg.precompute(pool);
+        return;
+    };
+    let TablesOrigin::Built { reason, stored } = kzg.precompute_cached(&directory, pool) else {
+        return;
+    };
+    if !matches!(reason, RebuildReason::Missing) {
+        tracing::info!(directory = %directory.display(), %reason, "computed the tables of the KZG parameters again");
+    }
+    if let Err(error) = stored {
+        tracing::warn!(%error, "the next start has to compute the tables of the KZG parameters again");
+    }
 }
 
 impl KzgArgs {
