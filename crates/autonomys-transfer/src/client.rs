@@ -7,10 +7,12 @@ mod link_io;
 mod peer_state;
 mod pending;
 mod pool;
+mod sector;
 mod skip;
 mod statistics;
 
-pub use answer::{ItemStream, SectorChunk, SectorStream};
+pub use answer::ItemStream;
 pub use fetch::{Asked, Fetch, FetchOptions, Fetched, Outcome, Source, Want};
 pub use pool::{Peer, Pool, PoolOptions};
+pub use sector::{SectorChunk, SectorStream};
 pub use statistics::PeerStats;

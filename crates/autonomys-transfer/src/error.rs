@@ -102,6 +102,10 @@ pub enum ErrorCode {
     HashMismatch,
     /// The member refuses the item, for instance because it has no room.
     Refused,
+    /// The server takes connections with TLS only.
+    TlsRequired,
+    /// The server does not use TLS.
+    TlsNotSpoken,
     /// A code of a later version.
     Other(u16),
 }
@@ -121,6 +125,8 @@ impl ErrorCode {
             Self::Draining => 9,
             Self::HashMismatch => 10,
             Self::Refused => 11,
+            Self::TlsRequired => 12,
+            Self::TlsNotSpoken => 13,
             Self::Other(number) => number,
         }
     }
@@ -139,6 +145,8 @@ impl ErrorCode {
             9 => Self::Draining,
             10 => Self::HashMismatch,
             11 => Self::Refused,
+            12 => Self::TlsRequired,
+            13 => Self::TlsNotSpoken,
             other => Self::Other(other),
         }
     }
@@ -202,6 +210,14 @@ pub enum TransferError {
         "authentication failed: the two sides have different session keys; the member may have restarted, look it up again"
     )]
     AuthenticationFailed,
+    /// The peer takes connections with TLS only.
+    #[error(
+        "the peer takes connections with TLS only, and this side does not use it; set TLS the same way on all members"
+    )]
+    TlsRequired,
+    /// The peer does not use TLS.
+    #[error("the peer does not use TLS, and this side does; set TLS the same way on all members")]
+    TlsNotSpoken,
     /// The peer answered with an error.
     #[error("the peer refused: {0}")]
     Refused(#[from] Refusal),

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 /// First bytes of every frame.
 pub const MAGIC: [u8; 4] = *b"AFDP";
 
-/// Version of the protocol in this program.
+/// Highest version of the protocol in this program, and so far the only one.
 pub const VERSION: u16 = 1;
 
 /// Bytes of a header.
@@ -65,10 +65,10 @@ macro_rules! frame_kinds {
 }
 
 frame_kinds! {
-    /// Client: nonce.
-    Hello = 1, 32;
-    /// Server: nonce and proof.
-    Challenge = 2, 64;
+    /// Client: nonce and the highest version that it speaks.
+    Hello = 1, 34;
+    /// Server: nonce, the version of the connection, proof.
+    Challenge = 2, 66;
     /// Client: proof.
     Auth = 3, 32;
     /// Server: its limits; the connection is open.

@@ -2,10 +2,11 @@
 //!
 //! The serving member makes a random key at start and publishes it in its members record, so whoever may read the control
 //! plane can connect and nobody else. Neither side ever sends the key: each sends BLAKE3 keyed with it over a context, both
-//! nonces and nothing that the other could replay to a third.
+//! nonces, both versions that were named and keying material of the TLS connection below, if there is one: nothing of it is of use
+//! on another connection, and nobody in between can change what was agreed.
 
 use crate::error::{ErrorCode, FrameError, Refusal, TransferError};
-use crate::frame::{Frame, FrameKind, Header, read_header, read_payload};
+use crate::frame::{Frame, FrameKind, Header, VERSION, read_header, read_payload};
 use crate::limits::{MAX_KEYS_PER_GET, MAX_REQUESTS_PER_CONNECTION, Timeouts};
 use crate::message::{decode_array, decode_error, error_frame};
 use bytes::Bytes;
@@ -34,9 +35,15 @@ impl SessionKey {
         &self.0
     }
 
-    fn proof(&self, context: &[u8], client_nonce: &[u8; 32], server_nonce: &[u8; 32]) -> blake3::Hash {
+    fn proof(&self, context: &[u8], said: &Said<'_>) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        hasher.update(context).update(client_nonce).update(server_nonce);
+        hasher
+            .update(context)
+            .update(&said.client_nonce)
+            .update(&said.server_nonce)
+            .update(&said.highest.to_le_bytes())
+            .update(&said.version.to_le_bytes())
+            .update(said.binding);
         hasher.finalize()
     }
 }
@@ -51,6 +58,18 @@ impl fmt::Debug for SessionKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("SessionKey(..)")
     }
+}
+
+/// What both proofs cover.
+struct Said<'a> {
+    client_nonce: [u8; 32],
+    server_nonce: [u8; 32],
+    /// Highest version that the client speaks.
+    highest: u16,
+    /// Version that the server chose.
+    version: u16,
+    /// Keying material of the TLS connection; empty without one.
+    binding: &'a [u8],
 }
 
 /// What a server allows on a connection, from its `Welcome`.
@@ -75,6 +94,8 @@ async fn expect<S: AsyncRead + Unpin>(
         let refusal = decode_error(read_payload(stream, &header, times.handshake).await?)?;
         return Err(match refusal.code {
             ErrorCode::AuthenticationFailed => TransferError::AuthenticationFailed,
+            ErrorCode::TlsRequired => TransferError::TlsRequired,
+            ErrorCode::TlsNotSpoken => TransferError::TlsNotSpoken,
             _ => refusal.into(),
         });
     }
@@ -92,31 +113,49 @@ fn nonce() -> [u8; 32] {
     *SessionKey::random().as_bytes()
 }
 
-/// The client's side: proves the key to the server, and makes the server prove it first.
+/// The client's side: proves the key to the server, and makes the server prove it first. `binding` is keying material of the TLS
+/// connection below, empty without one.
 pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     key: &SessionKey,
     times: &Timeouts,
+    binding: &[u8],
 ) -> Result<ServerLimits, TransferError> {
     let run = async {
         let client_nonce = nonce();
-        Frame::small(FrameKind::Hello, 0, client_nonce.to_vec())
+        let mut hello = client_nonce.to_vec();
+        hello.extend_from_slice(&VERSION.to_le_bytes());
+        Frame::small(FrameKind::Hello, 0, hello)
             .write(stream, times.handshake)
             .await?;
-        let challenge: [u8; 64] = decode_array(
+        let mut challenge = expect(stream, FrameKind::Challenge, times).await?;
+        let server_nonce = decode_array(FrameKind::Challenge, challenge.split_to(challenge.len().min(32)))?;
+        let version = u16::from_le_bytes(decode_array(
             FrameKind::Challenge,
-            expect(stream, FrameKind::Challenge, times).await?,
-        )?;
-        let (server_nonce, proof) = challenge.split_first_chunk::<32>().expect("64 bytes hold 32");
-        let expected = key.proof(SERVER_CONTEXT, &client_nonce, server_nonce);
+            challenge.split_to(challenge.len().min(2)),
+        )?);
+        let proof: [u8; 32] = decode_array(FrameKind::Challenge, challenge)?;
+        if version != VERSION {
+            return Err(FrameError::UnsupportedVersion { found: version }.into());
+        }
+        let said = Said {
+            client_nonce,
+            server_nonce,
+            highest: VERSION,
+            version,
+            binding,
+        };
         // `blake3::Hash` compares in constant time.
-        if expected != *<&[u8; 32]>::try_from(proof).expect("64 bytes are twice 32") {
+        if key.proof(SERVER_CONTEXT, &said) != proof {
             return Err(TransferError::AuthenticationFailed);
         }
-        let proof = key.proof(CLIENT_CONTEXT, &client_nonce, server_nonce);
-        Frame::small(FrameKind::Auth, 0, proof.as_bytes().to_vec())
-            .write(stream, times.handshake)
-            .await?;
+        Frame::small(
+            FrameKind::Auth,
+            0,
+            key.proof(CLIENT_CONTEXT, &said).as_bytes().to_vec(),
+        )
+        .write(stream, times.handshake)
+        .await?;
         let welcome: [u8; 4] = decode_array(
             FrameKind::Welcome,
             expect(stream, FrameKind::Welcome, times).await?,
@@ -143,16 +182,18 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// The server's side. A refusal is told to the client before the error returns.
+/// The server's side; `binding` as with [`connect`]. A refusal is told to the client before the error returns.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     key: &SessionKey,
     times: &Timeouts,
+    binding: &[u8],
 ) -> Result<(), TransferError> {
     let run = async {
-        let result = prove(stream, key, times).await;
+        let result = prove(stream, key, times, binding).await;
         if let Err(error) = &result {
             let code = match error {
+                TransferError::TlsNotSpoken => ErrorCode::TlsNotSpoken,
                 TransferError::Frame(FrameError::UnsupportedVersion { .. }) => ErrorCode::UnsupportedVersion,
                 TransferError::AuthenticationFailed => ErrorCode::AuthenticationFailed,
                 TransferError::Frame(FrameError::BadMagic { .. } | FrameError::Truncated)
@@ -180,18 +221,38 @@ async fn prove<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     key: &SessionKey,
     times: &Timeouts,
+    binding: &[u8],
 ) -> Result<(), TransferError> {
-    let client_nonce: [u8; 32] =
-        decode_array(FrameKind::Hello, expect(stream, FrameKind::Hello, times).await?)?;
+    let mut hello = match expect(stream, FrameKind::Hello, times).await {
+        Err(TransferError::Frame(FrameError::BadMagic { found })) if crate::tls::is_tls(&found) => {
+            return Err(TransferError::TlsNotSpoken);
+        }
+        hello => hello?,
+    };
+    let client_nonce = decode_array(FrameKind::Hello, hello.split_to(hello.len().min(32)))?;
+    let highest = u16::from_le_bytes(decode_array(FrameKind::Hello, hello)?);
+    // The highest that both speak; below the lowest of ours there is none.
+    let version = highest.min(VERSION);
+    if version == 0 {
+        return Err(FrameError::UnsupportedVersion { found: highest }.into());
+    }
     let server_nonce = nonce();
-    let mut challenge = Vec::with_capacity(64);
+    let said = Said {
+        client_nonce,
+        server_nonce,
+        highest,
+        version,
+        binding,
+    };
+    let mut challenge = Vec::with_capacity(66);
     challenge.extend_from_slice(&server_nonce);
-    challenge.extend_from_slice(key.proof(SERVER_CONTEXT, &client_nonce, &server_nonce).as_bytes());
+    challenge.extend_from_slice(&version.to_le_bytes());
+    challenge.extend_from_slice(key.proof(SERVER_CONTEXT, &said).as_bytes());
     Frame::small(FrameKind::Challenge, 0, challenge)
         .write(stream, times.handshake)
         .await?;
     let proof: [u8; 32] = decode_array(FrameKind::Auth, expect(stream, FrameKind::Auth, times).await?)?;
-    if key.proof(CLIENT_CONTEXT, &client_nonce, &server_nonce) != proof {
+    if key.proof(CLIENT_CONTEXT, &said) != proof {
         return Err(TransferError::AuthenticationFailed);
     }
     let mut welcome = (MAX_REQUESTS_PER_CONNECTION as u16).to_le_bytes().to_vec();

@@ -25,6 +25,7 @@ pub mod limits;
 pub mod message;
 pub mod server;
 pub mod source;
+mod tls;
 
 pub use client::{Asked, Fetch, FetchOptions, Fetched, Outcome, Source, Want};
 pub use client::{ItemStream, Peer, PeerStats, Pool, PoolOptions, SectorChunk, SectorStream};

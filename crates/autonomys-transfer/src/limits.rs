@@ -11,6 +11,10 @@ pub const MAX_KEYS_PER_GET: usize = 256;
 /// Bytes of a sector in one `SectorChunk`: long enough that per-frame cost vanishes, short enough to interleave with items.
 pub const SECTOR_CHUNK_LEN: usize = 1024 * 1024;
 
+/// Bytes that our client asks for in one `GetSector`; the next part is asked for while one arrives, over the other connection. Twice
+/// the window of a request, so that neither runs dry.
+pub const SECTOR_PART_LEN: u64 = 16 * SECTOR_CHUNK_LEN as u64;
+
 /// Longest text of an `Error` frame in bytes: one sentence.
 pub const MAX_ERROR_TEXT: usize = 512;
 

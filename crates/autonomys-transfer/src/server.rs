@@ -4,18 +4,19 @@ mod connection;
 mod requests;
 
 use crate::buffers::Buffers;
-use crate::error::TransferError;
+use crate::error::{ErrorCode, Refusal, TransferError};
 use crate::handshake::{self, SessionKey};
 use crate::limits::{
     MAX_PENDING_HANDSHAKES, MAX_SERVER_CONNECTIONS, SERVER_PUT_BUDGET, SERVER_SEND_BUDGET, Timeouts,
 };
 use crate::source::Handlers;
+use crate::tls::ServerTls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,6 +34,8 @@ const FAREWELL_BYTES: u64 = 64 * 1024;
 pub struct ServerOptions {
     /// Waits of each connection.
     pub timeouts: Timeouts,
+    /// Whether connections use TLS; clients have to be set the same way.
+    pub tls: bool,
     /// Authenticated connections at once.
     pub max_connections: usize,
     /// Connections in the handshake at once.
@@ -47,6 +50,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             timeouts: Timeouts::default(),
+            tls: false,
             max_connections: MAX_SERVER_CONNECTIONS,
             max_pending_handshakes: MAX_PENDING_HANDSHAKES,
             send_budget: SERVER_SEND_BUDGET,
@@ -65,6 +69,7 @@ struct Shared {
     send_budget: Arc<Semaphore>,
     put_budget: Arc<Semaphore>,
     buffers: Buffers,
+    tls: Option<ServerTls>,
 }
 
 /// A listening data plane server. Its tasks end when the token given to [`Server::bind`] is cancelled.
@@ -122,6 +127,7 @@ impl Server {
                 options.put_budget.max(crate::limits::MAX_ITEM_LEN),
             )),
             buffers: Buffers::default(),
+            tls: options.tls.then(ServerTls::new).transpose()?,
         });
         let tasks = TaskTracker::new();
         tasks.spawn(accept_loop(listener, shared, tasks.clone(), cancel.clone()));
@@ -183,35 +189,75 @@ async fn accept_loop(
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    stream: TcpStream,
     shared: &Arc<Shared>,
-    handshake: tokio::sync::OwnedSemaphorePermit,
+    handshake: OwnedSemaphorePermit,
     cancel: &CancellationToken,
 ) -> Result<(), TransferError> {
     stream
         .set_nodelay(true)
         .map_err(|error| TransferError::io("setting TCP_NODELAY", &error))?;
-    if let Err(error) = handshake::accept(&mut stream, &shared.session_key, &shared.timeouts).await {
+    let Some(tls) = &shared.tls else {
+        let (stream, _place) = let_in(stream, shared, handshake, &[]).await?;
+        let (input, output) = stream.into_split();
+        return connection::run(input, output, shared, cancel.child_token()).await;
+    };
+    match tls.accept(stream, &shared.timeouts).await {
+        Ok((stream, binding)) => {
+            let (stream, _place) = let_in(stream, shared, handshake, &binding).await?;
+            let (input, output) = tokio::io::split(stream);
+            connection::run(input, output, shared, cancel.child_token()).await
+        }
+        Err((error, without_tls)) => {
+            if let Some(stream) = without_tls {
+                refuse(
+                    stream,
+                    shared,
+                    &Refusal::new(ErrorCode::TlsRequired, error.to_string()),
+                )
+                .await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The handshake, and a place among the connections.
+async fn let_in<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    shared: &Arc<Shared>,
+    handshake: OwnedSemaphorePermit,
+    binding: &[u8],
+) -> Result<(S, OwnedSemaphorePermit), TransferError> {
+    let accepted = handshake::accept(&mut stream, &shared.session_key, &shared.timeouts, binding).await;
+    if let Err(error) = accepted {
         farewell(stream).await;
         return Err(error);
     }
     drop(handshake);
-    let Ok(_permit) = shared.connections.clone().try_acquire_owned() else {
-        let refusal = crate::error::Refusal::new(
-            crate::error::ErrorCode::TooManyRequests,
-            "this member has all the connections that it allows",
-        );
-        crate::message::error_frame(0, &refusal)
-            .write(&mut stream, shared.timeouts.progress)
-            .await?;
-        farewell(stream).await;
+    let Ok(place) = shared.connections.clone().try_acquire_owned() else {
+        let message = "this member has all the connections that it allows";
+        let refusal = Refusal::new(ErrorCode::TooManyRequests, message);
+        refuse(stream, shared, &refusal).await?;
         return Err(refusal.into());
     };
-    connection::run(stream, shared, cancel.child_token()).await
+    Ok((stream, place))
+}
+
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    shared: &Shared,
+    refusal: &Refusal,
+) -> Result<(), TransferError> {
+    crate::message::error_frame(0, refusal)
+        .write(&mut stream, shared.timeouts.progress)
+        .await?;
+    farewell(stream).await;
+    Ok(())
 }
 
 /// Closes so that the last frame arrives: a socket closed with unread input is reset, which discards what was written.
-async fn farewell(mut stream: TcpStream) {
+async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let close = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut (&mut stream).take(FAREWELL_BYTES), &mut tokio::io::sink()).await

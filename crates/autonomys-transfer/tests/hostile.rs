@@ -7,14 +7,15 @@ use autonomys_transfer::frame::{FLAG_LAST, Frame, FrameKind, HEADER_SIZE};
 use autonomys_transfer::limits::{
     CONNECTION_SEND_CREDIT, MAX_ITEM_LEN, MAX_REQUESTS_PER_CONNECTION, Timeouts,
 };
-use autonomys_transfer::message::{Get, decode_error, item_frame, missing_frame, put_frame};
+use autonomys_transfer::message::{Get, decode_error, item_frame, missing_frame, put_frame, skip_frame};
 use autonomys_transfer::{
-    ErrorCode, FrameError, Handlers, Item, ItemKey, ItemSource, Peer, Pool, PoolOptions, Server,
-    ServerOptions, SessionKey, TransferError, handshake,
+    ErrorCode, FrameError, Handlers, Item, ItemKey, ItemSink, ItemSource, Peer, Pool, PoolOptions, Refusal,
+    Server, ServerOptions, SessionKey, TransferError, handshake,
 };
 use bytes::Bytes;
 use common::*;
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,12 +48,12 @@ async fn strangers_are_told_why_and_get_nothing() {
     let connect = || async { TcpStream::connect(server.local_addr()).await.unwrap() };
 
     let mut stream = connect().await;
-    let wrong = handshake::connect(&mut stream, &SessionKey::from([1; 32]), &Timeouts::default()).await;
+    let wrong = handshake::connect(&mut stream, &SessionKey::from([1; 32]), &Timeouts::default(), &[]).await;
     assert_eq!(wrong, Err(TransferError::AuthenticationFailed));
 
     // A client that ignores the server's wrong proof is refused by the server.
     let mut stream = connect().await;
-    write(&mut stream, Frame::small(FrameKind::Hello, 0, vec![0; 32])).await;
+    write(&mut stream, Frame::small(FrameKind::Hello, 0, vec![1; 34])).await;
     assert_eq!(read(&mut stream).await.unwrap().0.kind, FrameKind::Challenge);
     write(&mut stream, Frame::small(FrameKind::Auth, 0, vec![0; 32])).await;
     assert_eq!(fatal_error(&mut stream).await, ErrorCode::AuthenticationFailed);
@@ -61,11 +62,20 @@ async fn strangers_are_told_why_and_get_nothing() {
     let mut stream = connect().await;
     write(&mut stream, get(1, WINDOW, [0])).await;
     assert_eq!(fatal_error(&mut stream).await, ErrorCode::Malformed);
-    let mut stream = connect().await;
-    let mut hello = Frame::small(FrameKind::Hello, 0, vec![0; 32]).to_bytes().to_vec();
-    hello[4] = 9;
-    stream.write_all(&hello).await.unwrap();
-    assert_eq!(fatal_error(&mut stream).await, ErrorCode::UnsupportedVersion);
+    for other in [0, 9] {
+        let mut stream = connect().await;
+        let mut hello = Frame::small(FrameKind::Hello, 0, vec![1; 34]).to_bytes().to_vec();
+        hello[4] = other;
+        stream.write_all(&hello).await.unwrap();
+        let (_, payload) = read(&mut stream).await.unwrap();
+        let refusal = decode_error(payload).unwrap();
+        assert_eq!(refusal.code, ErrorCode::UnsupportedVersion);
+        let both = [format!("version {other},"), "version 1;".to_owned()];
+        assert!(
+            both.iter().all(|version| refusal.message.contains(version)),
+            "{refusal}"
+        );
+    }
 
     // Something else altogether is closed without a word.
     let mut stream = connect().await;
@@ -95,7 +105,6 @@ async fn broken_frames_end_the_connection_with_a_reason() {
     };
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("magic", changed(0, b'X')),
-        ("version", changed(4, 2)),
         ("header checksum", changed(8, 77)),
         ("payload checksum", changed(30, 77)),
         ("unknown kind", recrc(changed(6, 200))),
@@ -106,7 +115,7 @@ async fn broken_frames_end_the_connection_with_a_reason() {
         ("server's kind", missing_frame(1, 0).to_bytes().to_vec()),
         (
             "handshake again",
-            Frame::small(FrameKind::Hello, 0, vec![0; 32]).to_bytes().to_vec(),
+            Frame::small(FrameKind::Hello, 0, vec![1; 34]).to_bytes().to_vec(),
         ),
         ("request id 0", get(0, WINDOW, [0]).to_bytes().to_vec()),
         ("no keys", get(1, WINDOW, []).to_bytes().to_vec()),
@@ -123,6 +132,9 @@ async fn broken_frames_end_the_connection_with_a_reason() {
         stream.write_all(&bytes).await.unwrap();
         assert_eq!(fatal_error(&mut stream).await, ErrorCode::Malformed, "{name}");
     }
+    let mut stream = raw_client(&server).await;
+    stream.write_all(&changed(4, 2)).await.unwrap();
+    assert_eq!(fatal_error(&mut stream).await, ErrorCode::UnsupportedVersion);
     // Cut at every byte: the server neither hangs nor answers.
     for length in 1..good.len() {
         let mut stream = raw_client(&server).await;
@@ -401,7 +413,7 @@ async fn lying_server(answers: Vec<Vec<Bytes>>) -> Peer {
     tokio::spawn(async move {
         for answer in answers {
             let (mut stream, _) = listener.accept().await.unwrap();
-            handshake::accept(&mut stream, &SessionKey::from(KEY), &Timeouts::default())
+            handshake::accept(&mut stream, &SessionKey::from(KEY), &Timeouts::default(), &[])
                 .await
                 .unwrap();
             read(&mut stream).await.unwrap();
@@ -425,6 +437,11 @@ async fn lying_servers_are_found_out() {
     let item = |position, length| item_frame(1, position, Item::new(content(1, length)));
     let mut version = missing_frame(1, 0).to_bytes().to_vec();
     version[4] = 3;
+    let giant = |kind: FrameKind| {
+        let mut bytes = Frame::small(kind, 1, Vec::new()).to_bytes().to_vec();
+        bytes[12..16].copy_from_slice(&(kind.max_payload() as u32 + 1).to_le_bytes());
+        recrc(bytes).into()
+    };
     let mut garbled = item(0, 1000).to_bytes().to_vec();
     garbled[500] ^= 1;
     let cases: Vec<(&str, Vec<Bytes>)> = vec![
@@ -442,6 +459,9 @@ async fn lying_servers_are_found_out() {
         ),
         ("version", vec![version.into()]),
         ("garbled", vec![garbled.into()]),
+        ("item too long", vec![giant(FrameKind::Item)]),
+        ("giant error", vec![giant(FrameKind::Error)]),
+        ("cut", vec![item(0, 1000).to_bytes().slice(..700)]),
     ];
     for (name, answer) in cases {
         let peer = lying_server(vec![answer]).await;
@@ -450,8 +470,16 @@ async fn lying_servers_are_found_out() {
         let results: Vec<_> = pool.get(&peer, keys, deadline()).await.unwrap().collect().await;
         let error = results.into_iter().find_map(Result::err).unwrap();
         assert!(matches!(error, TransferError::Frame(_)), "{name}: {error}");
-        if name == "version" {
-            assert_eq!(error, FrameError::UnsupportedVersion { found: 3 }.into());
+        match name {
+            "version" => assert_eq!(error, FrameError::UnsupportedVersion { found: 3 }.into()),
+            "cut" => assert_eq!(error, FrameError::Truncated.into()),
+            "item too long" | "giant error" => {
+                assert!(
+                    matches!(error, TransferError::Frame(FrameError::TooLarge { .. })),
+                    "{error}"
+                );
+            }
+            _ => {}
         }
     }
 }
@@ -508,4 +536,190 @@ async fn the_number_of_connections_is_bounded() {
         }
     });
     served.await.unwrap();
+}
+
+/// Takes every `Put` and never finishes one.
+struct Stuffed(AtomicUsize);
+
+impl ItemSink for Stuffed {
+    fn put(&self, _key: ItemKey, _item: Item) -> BoxFuture<'static, Result<(), Refusal>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn puts_that_nobody_takes_are_not_read_beyond_the_budget() {
+    let sink = Arc::new(Stuffed(AtomicUsize::new(0)));
+    let server = serve_with(
+        Handlers {
+            sink: sink.clone(),
+            ..Handlers::default()
+        },
+        ServerOptions {
+            put_budget: 3 * MAX_ITEM_LEN,
+            ..ServerOptions::default()
+        },
+    )
+    .await;
+    let mut writers = Vec::new();
+    for _ in 0..4 {
+        let mut stream = raw_client(&server).await;
+        writers.push(tokio::spawn(async move {
+            for id in 1..=20 {
+                let item = Item::new(content(id, 1_048_672));
+                let frame = put_frame(id as u32, ItemKey::piece(1, id), item);
+                if frame
+                    .write(&mut stream, Duration::from_millis(300))
+                    .await
+                    .is_err()
+                {
+                    return id;
+                }
+            }
+            21
+        }));
+    }
+    let mut written = 0;
+    for writer in writers {
+        written += writer.await.unwrap() - 1;
+    }
+    assert_eq!(sink.0.load(Ordering::SeqCst), 3, "of {written} written");
+    assert!(written < 4 * 20, "the socket's buffers hold the rest");
+}
+
+#[tokio::test]
+async fn bytes_that_drip_do_not_hold_a_connection() {
+    let short = Duration::from_millis(300);
+    let options = ServerOptions {
+        timeouts: Timeouts {
+            handshake: short,
+            progress: short,
+            ..Timeouts::default()
+        },
+        ..ServerOptions::default()
+    };
+    let server = serve_with(Memory::with_pieces(1, 10).handlers(), options).await;
+    let drip = async |mut stream: TcpStream, bytes: Bytes| {
+        for byte in &bytes[..] {
+            if stream.write_all(&[*byte]).await.is_err() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        matches!(stream.read(&mut [0; 1]).await, Ok(0) | Err(_))
+    };
+    // Each byte comes well within the limit; the whole frame does not.
+    let hello = Frame::small(FrameKind::Hello, 0, vec![1; 34]).to_bytes();
+    let stranger = TcpStream::connect(server.local_addr()).await.unwrap();
+    let (member, get) = (raw_client(&server).await, get(1, WINDOW, 0..10).to_bytes());
+    let (first, second) = tokio::join!(drip(stranger, hello), drip(member, get));
+    assert!(first && second);
+}
+
+#[tokio::test]
+async fn a_flood_of_small_frames_by_one_who_reads_nothing_is_stopped() {
+    let options = ServerOptions {
+        timeouts: Timeouts {
+            progress: Duration::from_millis(500),
+            ..Timeouts::default()
+        },
+        ..ServerOptions::default()
+    };
+    let server = serve_with(Memory::with_pieces(1, 10).handlers(), options).await;
+    let mut stream = raw_client(&server).await;
+    let mut flood = Vec::new();
+    for id in 1..1000 {
+        let frames = [
+            Frame::small(FrameKind::Ping, id, Vec::new()),
+            Frame::small(FrameKind::Credit, id, 1u32.to_le_bytes().to_vec()),
+            Frame::small(FrameKind::Cancel, id, Vec::new()),
+            skip_frame(id, &[0, 1, 2]),
+        ];
+        frames
+            .iter()
+            .for_each(|frame| flood.extend_from_slice(&frame.to_bytes()));
+    }
+    let mut sent = 0usize;
+    let stopped = tokio::time::timeout(Duration::from_secs(20), async {
+        while stream.write_all(&flood).await.is_ok() {
+            sent += flood.len();
+        }
+    });
+    assert!(stopped.await.is_ok(), "{sent} bytes and no end");
+    let served = pool()
+        .get(&peer(&server), vec![ItemKey::piece(1, 0)], deadline())
+        .await;
+    assert_eq!(served.unwrap().count().await, 1);
+}
+
+/// Passes the handshake on, with this change to the client's `Hello`.
+async fn handshake_through(
+    change: impl Fn(&mut Vec<u8>),
+) -> (Result<(), TransferError>, Result<(), TransferError>) {
+    let (mut client, mut near) = tokio::io::duplex(4096);
+    let (mut far, mut server) = tokio::io::duplex(4096);
+    let (key, times) = (SessionKey::from(KEY), Timeouts::default());
+    let relay = async {
+        let mut hello = vec![0; HEADER_SIZE + 34];
+        near.read_exact(&mut hello).await.unwrap();
+        let mut payload = hello.split_off(HEADER_SIZE);
+        change(&mut payload);
+        let hello = Frame::small(FrameKind::Hello, 0, payload);
+        hello.write(&mut far, times.handshake).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+    };
+    let connect = async {
+        let result = handshake::connect(&mut client, &key, &times, &[])
+            .await
+            .map(|_| ());
+        drop(client);
+        result
+    };
+    let accept = async {
+        let result = handshake::accept(&mut server, &key, &times, &[]).await;
+        drop(server);
+        result
+    };
+    let (connected, accepted, ()) = tokio::join!(connect, accept, relay);
+    (connected, accepted)
+}
+
+#[tokio::test]
+async fn versions_are_negotiated_and_nobody_in_between_can_change_them() {
+    assert_eq!(handshake_through(|_| ()).await, (Ok(()), Ok(())));
+    // The proofs cover what was said.
+    let (connected, accepted) = handshake_through(|hello| hello[32] = 9).await;
+    assert_eq!(connected, Err(TransferError::AuthenticationFailed));
+    assert!(accepted.is_err());
+
+    let server = serve(Memory::with_pieces(1, 10).handlers()).await;
+    let hello = async |highest: u16| {
+        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+        let mut payload = vec![7; 32];
+        payload.extend_from_slice(&highest.to_le_bytes());
+        write(&mut stream, Frame::small(FrameKind::Hello, 0, payload)).await;
+        read(&mut stream).await.unwrap()
+    };
+    // A later client is answered in the version that both speak.
+    let (header, challenge) = hello(9).await;
+    assert_eq!(
+        (header.kind, &challenge[32..34]),
+        (FrameKind::Challenge, &[1, 0][..])
+    );
+    let (_, refused) = hello(0).await;
+    assert_eq!(decode_error(refused).unwrap().code, ErrorCode::UnsupportedVersion);
+
+    // A server that chooses a version that was not offered.
+    let (mut client, mut server) = tokio::io::duplex(4096);
+    let choose = async {
+        server.read_exact(&mut [0; HEADER_SIZE + 34]).await.unwrap();
+        let mut challenge = vec![0; 66];
+        challenge[32] = 2;
+        let frame = Frame::small(FrameKind::Challenge, 0, challenge);
+        frame.write(&mut server, Duration::from_secs(5)).await.unwrap();
+    };
+    let (key, times) = (SessionKey::from(KEY), Timeouts::default());
+    let (connected, ()) = tokio::join!(handshake::connect(&mut client, &key, &times, &[]), choose);
+    assert_eq!(connected, Err(FrameError::UnsupportedVersion { found: 2 }.into()));
 }

@@ -2,6 +2,7 @@
 
 use super::link::Request;
 use super::pending::Event;
+use super::sector::SectorChunk;
 use super::skip::Skipper;
 use super::statistics::Statistics;
 use crate::error::{FrameError, TransferError};
@@ -210,25 +211,13 @@ impl Stream for ItemStream {
     }
 }
 
-/// A part of a sector.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SectorChunk {
-    /// Offset of the first byte in the sector.
-    pub offset: u64,
-    /// Bytes of the whole sector.
-    pub sector_len: u64,
-    /// The bytes; empty only when the range is.
-    pub data: Bytes,
-}
-
-/// Chunks of one range, back to back in ascending order. Any error ends the stream; the rest can be asked for again from the
-/// end of the last chunk. Dropping the stream cancels what has not arrived.
+/// Chunks of one `GetSector`, back to back in ascending order. Any error ends it; dropping it cancels what has not arrived.
 #[derive(Debug)]
-pub struct SectorStream {
+pub(super) struct RangeStream {
     answer: Answer,
 }
 
-impl SectorStream {
+impl RangeStream {
     pub(super) fn new(request: Request, deadline: Instant, statistics: Arc<Statistics>) -> Self {
         Self {
             answer: new_answer(request, deadline, statistics),
@@ -236,7 +225,7 @@ impl SectorStream {
     }
 }
 
-impl Stream for SectorStream {
+impl Stream for RangeStream {
     type Item = Result<SectorChunk, TransferError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
@@ -57,7 +58,26 @@ impl Link {
         stream
             .set_nodelay(true)
             .map_err(|error| TransferError::io("setting TCP_NODELAY", &error))?;
-        let limits = handshake::connect(&mut stream, &peer.session_key, &times).await?;
+        match &connecting.tls {
+            None => {
+                let limits = handshake::connect(&mut stream, &peer.session_key, &times, &[]).await?;
+                let (input, output) = stream.into_split();
+                Ok(Self::start(input, output, limits, connecting))
+            }
+            Some(tls) => {
+                let (mut stream, binding) = tls.connect(stream, &times).await?;
+                let limits = handshake::connect(&mut stream, &peer.session_key, &times, &binding).await?;
+                let (input, output) = tokio::io::split(stream);
+                Ok(Self::start(input, output, limits, connecting))
+            }
+        }
+    }
+
+    fn start<R, W>(input: R, output: W, limits: ServerLimits, connecting: &Connecting) -> Arc<Self>
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send + 'static,
+    {
         let (outgoing, queue) = mpsc::channel(OUTGOING_QUEUE);
         let link = Arc::new(Self {
             pending: Mutex::default(),
@@ -70,14 +90,10 @@ impl Link {
             closed: connecting.cancel.child_token(),
             answered: AtomicBool::new(false),
         });
-        tokio::spawn(link_io::run(
-            stream,
-            link.clone(),
-            queue,
-            times,
-            connecting.buffers.clone(),
-        ));
-        Ok(link)
+        let times = connecting.options.timeouts;
+        let buffers = connecting.buffers.clone();
+        tokio::spawn(link_io::run(input, output, link.clone(), queue, times, buffers));
+        link
     }
 
     pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {

@@ -8,7 +8,6 @@ use crate::limits::Timeouts;
 use crate::message::skip_frame;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::debug;
@@ -17,14 +16,14 @@ use tracing::debug;
 const READ_BUFFER: usize = 16 * 1024;
 
 /// Runs the connection until it breaks or is closed, then tells every waiting request why.
-pub(super) async fn run(
-    stream: TcpStream,
+pub(super) async fn run<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    input: R,
+    output: W,
     link: Arc<Link>,
     queue: mpsc::Receiver<Frame>,
     times: Timeouts,
     buffers: Buffers,
 ) {
-    let (input, output) = stream.into_split();
     let mut input = BufReader::with_capacity(READ_BUFFER, input);
     let result = tokio::select! {
         () = link.closed.cancelled() => Err(TransferError::ShuttingDown),

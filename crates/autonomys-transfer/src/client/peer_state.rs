@@ -6,6 +6,7 @@ use super::statistics::Statistics;
 use crate::buffers::Buffers;
 use crate::error::TransferError;
 use crate::handshake::SessionKey;
+use crate::tls::ClientTls;
 use rand::Rng;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone)]
 pub(super) struct Connecting {
     pub(super) options: PoolOptions,
+    pub(super) tls: Option<ClientTls>,
     pub(super) buffers: Buffers,
     pub(super) cancel: CancellationToken,
 }

@@ -1,9 +1,10 @@
 //! The pool: connections on demand, back-off for peers that fail, and the requests themselves.
 
-use super::answer::{ItemStream, SectorStream};
+use super::answer::{ItemStream, RangeStream};
 use super::link::Request;
 use super::peer_state::{Connecting, PeerState};
 use super::pending::{Event, Expected};
+use super::sector::{Range, SectorStream};
 use super::statistics::{PeerStats, Statistics};
 use crate::buffers::Buffers;
 use crate::error::TransferError;
@@ -16,6 +17,7 @@ use crate::limits::{
 };
 use crate::message::{Get, GetSector, put_frame};
 use crate::source::Item;
+use crate::tls::ClientTls;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -45,6 +47,8 @@ pub struct PoolOptions {
     pub max_connections: usize,
     /// Connections to one peer; the second and further ones are made while all are busy. At least 1.
     pub connections_per_peer: usize,
+    /// Whether connections use TLS; servers have to be set the same way.
+    pub tls: bool,
     /// First delay before a failed peer is tried again; doubles with each failure, and is jittered.
     pub backoff_first: Duration,
     /// Longest such delay.
@@ -57,6 +61,7 @@ impl Default for PoolOptions {
             timeouts: Timeouts::default(),
             max_connections: MAX_POOL_CONNECTIONS,
             connections_per_peer: CONNECTIONS_PER_PEER,
+            tls: false,
             backoff_first: BACKOFF_FIRST,
             backoff_max: BACKOFF_MAX,
         }
@@ -79,6 +84,7 @@ impl Pool {
         Self(Arc::new(Inner {
             connecting: Connecting {
                 options,
+                tls: options.tls.then(ClientTls::new),
                 buffers: Buffers::default(),
                 cancel,
             },
@@ -156,6 +162,26 @@ impl Pool {
         length: u64,
         deadline: Instant,
     ) -> Result<SectorStream, TransferError> {
+        let range = Range {
+            pool: self.clone(),
+            peer: peer.clone(),
+            key,
+            offset,
+            length,
+            deadline,
+        };
+        range.open().await
+    }
+
+    /// One `GetSector`.
+    pub(super) async fn sector_part(
+        &self,
+        peer: &Peer,
+        key: SectorKey,
+        offset: u64,
+        length: u64,
+        deadline: Instant,
+    ) -> Result<RangeStream, TransferError> {
         let get = GetSector {
             key,
             offset,
@@ -166,7 +192,7 @@ impl Pool {
         let (request, statistics) = self
             .request(peer, 1, expected, get.window, deadline, |id| get.to_frame(id))
             .await?;
-        Ok(SectorStream::new(request, deadline, statistics))
+        Ok(RangeStream::new(request, deadline, statistics))
     }
 
     /// Tells the peer that the sector is stored durably here, so that it may delete it. May be repeated.

@@ -14,9 +14,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -157,13 +155,17 @@ impl Context {
 }
 
 /// Serves one authenticated connection until it ends; every task of it has ended when this returns or is dropped.
-pub(super) async fn run(
-    stream: TcpStream,
+pub(super) async fn run<R, W>(
+    input: R,
+    output: W,
     shared: &Arc<Shared>,
     cancel: CancellationToken,
-) -> Result<(), TransferError> {
+) -> Result<(), TransferError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
     let _ends_everything = cancel.clone().drop_guard();
-    let (input, output) = stream.into_split();
     let mut input = BufReader::with_capacity(READ_BUFFER, input);
     let (sender, receiver) = mpsc::channel(OUTGOING_QUEUE);
     let context = Arc::new(Context {
@@ -187,7 +189,11 @@ pub(super) async fn run(
         result = read_loop(&mut input, &context, &requests, &cancel) => result,
     };
     if let Err(TransferError::Frame(error)) = &result {
-        let refusal = Refusal::new(ErrorCode::Malformed, error.to_string());
+        let code = match error {
+            FrameError::UnsupportedVersion { .. } => ErrorCode::UnsupportedVersion,
+            _ => ErrorCode::Malformed,
+        };
+        let refusal = Refusal::new(code, error.to_string());
         let last_words = async {
             let _ = context.send(error_frame(0, &refusal), Vec::new()).await;
         };
@@ -206,8 +212,8 @@ pub(super) async fn run(
     result
 }
 
-async fn write_loop(
-    mut output: OwnedWriteHalf,
+async fn write_loop<W: AsyncWrite + Unpin>(
+    mut output: W,
     mut queue: mpsc::Receiver<Outgoing>,
     progress: Duration,
     stop: CancellationToken,

@@ -159,7 +159,7 @@ pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
 /// A client by hand, through the handshake.
 pub(crate) async fn raw_client(server: &Server) -> TcpStream {
     let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
-    handshake::connect(&mut stream, &SessionKey::from(KEY), &Timeouts::default())
+    handshake::connect(&mut stream, &SessionKey::from(KEY), &Timeouts::default(), &[])
         .await
         .unwrap();
     stream
