@@ -50,6 +50,14 @@ pub enum CacheError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A file to import that cannot be one.
+    #[error("{path} is no piece cache of the official farmer: {reason}; give the piece_cache.bin of a farm directory", path = path.display())]
+    NotAPieceCache {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A file of another version.
     #[error("{path} has format version {found}, this program knows version {known}; upgrade the program or move the file away", path = path.display())]
     UnsupportedVersion {

@@ -31,10 +31,10 @@ impl ItemKind {
 /// Key of a stored item. The cache epoch is no part of it: a new epoch replaces the item under its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CacheKey {
+    /// The piece. It stands first, so that keys sort by it.
+    pub piece_index: PieceIndex,
     /// What part of the piece it is.
     pub kind: ItemKind,
-    /// The piece.
-    pub piece_index: PieceIndex,
     /// Number of the shard, 0 for whole pieces.
     pub shard: u16,
 }

@@ -2,7 +2,8 @@
 //!
 //! * [`SlabStore`]: fixed-size slots in preallocated files, one per path; holds the items that placement gives this instance and
 //!   evicts by S3-FIFO when they outgrow it.
-//! * [`ArchiveStore`]: the whole history, one immutable file per segment.
+//! * [`ArchiveStore`]: the whole history or parts of it, one file per segment.
+//! * [`OfficialPieceCache`]: pieces that the official farmer has cached, for import.
 //! * [`coding`]: a piece as one item, k data shards, or k+m Reed-Solomon shards, and back.
 //! * [`placement`]: which member owns which item.
 //!
@@ -13,8 +14,11 @@ mod archive;
 mod capacity;
 pub mod coding;
 mod error;
+#[cfg(test)]
+mod fake_disk;
 mod item;
 mod lock;
+mod official;
 pub mod placement;
 mod slab;
 mod storage;
@@ -24,6 +28,7 @@ pub use capacity::{RESERVE_BYTES, RESERVE_DIVISOR, reserve};
 pub use error::CacheError;
 pub use item::{CacheKey, ItemKind, Lookup, StoredItem};
 pub use lock::DirectoryLock;
+pub use official::{ImportedSlot, OfficialPieceCache};
 pub use slab::{
     MAX_SLOT_SIZE, MIN_SLOTS, PathStats, PutOutcome, SlabOptions, SlabPath, SlabStats, SlabStore,
 };

@@ -16,6 +16,7 @@
 
 mod bytes;
 mod draw;
+mod fill;
 mod logarithm;
 mod plan;
 mod repair;

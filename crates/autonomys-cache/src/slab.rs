@@ -4,13 +4,16 @@
 //! make an extent, so that a start reads 128 KiB per gigabyte of pieces. A replacement is written to another slot and made
 //! durable before the record of the old one is erased: at any moment of death one of the two is whole.
 
+mod contents;
 mod eviction;
 mod file;
 mod format;
 mod index;
+mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use format::MAX_SLOT_SIZE;
-pub use store::{MIN_SLOTS, PathStats, PutOutcome, SlabOptions, SlabPath, SlabStats, SlabStore};
+pub use stats::{PathStats, SlabStats};
+pub use store::{MIN_SLOTS, PutOutcome, SlabOptions, SlabPath, SlabStore};

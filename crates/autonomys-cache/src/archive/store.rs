@@ -1,13 +1,14 @@
 //! The store over the segment files of a directory.
 
-use super::format::{EXTENSION, FOOTER_SIZE, Footer, FooterError, VERSION, file_name, parse_file_name};
+use super::file::{TEMPORARY, create, path_of, read_footer, write_piece};
+use super::format::{Footer, Record, file_length, parse_file_name, piece_offset};
 use super::headers::HeaderTable;
 use crate::error::CacheError;
 use crate::item::{Lookup, StoredItem};
 use crate::lock::DirectoryLock;
 use crate::storage::{OsStorage, Storage};
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -17,8 +18,8 @@ use subspace_core_primitives::pieces::PieceIndex;
 use subspace_core_primitives::segments::{NUM_PIECES_IN_SEGMENT, SegmentIndex};
 use tracing::{info, warn};
 
-/// Ending of files that are being written.
-const TEMPORARY: &str = "tmp";
+/// Segments that can be written at the same time without waiting for each other.
+const WRITERS: usize = 16;
 
 /// What an archive holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +30,17 @@ pub struct ArchiveOptions {
     pub piece_size: u32,
 }
 
-/// Segments on one disk. Shared between threads by reference; every method may block on the disk.
+/// Segments on one disk, whole or in part. Shared between threads by reference; every method may block on the disk.
 #[derive(Debug)]
 pub struct ArchiveStore {
     directory: PathBuf,
-    options: ArchiveOptions,
-    // 8 KiB of hashes a segment, 32 MiB for a terabyte of pieces.
-    segments: RwLock<BTreeMap<SegmentIndex, Arc<Footer>>>,
-    headers: HeaderTable,
+    pub(super) options: ArchiveOptions,
+    // 8 KiB of hashes a segment, 32 MiB for a terabyte of pieces. A segment's lock is held for reading while one of its pieces is
+    // read, and for writing while one is replaced.
+    pub(super) segments: RwLock<BTreeMap<SegmentIndex, Arc<RwLock<Footer>>>>,
+    /// Changes of a segment happen one after the other; its number modulo [`WRITERS`] says which lock.
+    writers: [Mutex<()>; WRITERS],
+    pub(super) headers: HeaderTable,
     _lock: DirectoryLock,
 }
 
@@ -72,7 +76,7 @@ impl ArchiveStore {
             } else if let Some(segment_index) = parse_file_name(name)
                 && let Some(footer) = read_footer(&path, segment_index, &options)?
             {
-                segments.insert(segment_index, Arc::new(footer));
+                segments.insert(segment_index, Arc::new(RwLock::new(footer)));
             }
         }
         info!(directory = %directory.display(), segments = segments.len(), "archive opened");
@@ -80,43 +84,54 @@ impl ArchiveStore {
             directory: directory.to_owned(),
             options,
             segments: RwLock::new(segments),
+            writers: std::array::from_fn(|_| Mutex::new(())),
             headers,
             _lock: lock,
         })
     }
 
-    /// Segments held, ascending.
-    pub fn segments(&self) -> Vec<SegmentIndex> {
-        self.segments.read().keys().copied().collect()
-    }
-
-    /// Whether a segment is held.
-    pub fn contains(&self, segment_index: SegmentIndex) -> bool {
-        self.segments.read().contains_key(&segment_index)
-    }
-
     /// Bytes that one segment takes on the disk.
     pub fn segment_file_size(&self) -> u64 {
-        NUM_PIECES_IN_SEGMENT as u64 * u64::from(self.options.piece_size) + FOOTER_SIZE as u64
+        file_length(self.options.piece_size)
     }
 
     /// Reads a piece and checks it. A damaged piece, or one that the disk cannot read, is [`Lookup::Corrupt`] and reported; the
-    /// other pieces of its segment stay available until [`Self::put_segment`] repairs it.
+    /// other pieces of its segment stay available, and [`Self::put_piece`] repairs it.
     pub fn get(&self, piece_index: PieceIndex) -> Lookup {
+        self.read(piece_index, |file, buffer, offset| {
+            file.read_exact_at(buffer, offset)
+        })
+    }
+
+    pub(super) fn read(
+        &self,
+        piece_index: PieceIndex,
+        read: impl Fn(&OsStorage, &mut [u8], u64) -> io::Result<()>,
+    ) -> Lookup {
         let segment_index = piece_index.segment_index();
-        let Some(footer) = self.segments.read().get(&segment_index).cloned() else {
+        let position = piece_index.position() as usize;
+        let Some(segment) = self.segments.read().get(&segment_index).cloned() else {
             return Lookup::Missing;
         };
+        let footer = segment.read();
+        let hash = match footer.records[position] {
+            Record::Absent => return Lookup::Missing,
+            Record::Damaged => return Lookup::Corrupt,
+            Record::Held(hash) => hash,
+        };
         let path = self.path(segment_index);
-        let position = piece_index.position();
         let mut bytes = vec![0; self.options.piece_size as usize];
-        let offset = u64::from(position) * u64::from(self.options.piece_size);
-        let read = File::open(&path).and_then(|file| OsStorage::from(file).read_exact_at(&mut bytes, offset));
-        if let Err(error) = read {
+        let result = File::open(&path).and_then(|file| {
+            read(
+                &OsStorage::from(file),
+                &mut bytes,
+                piece_offset(self.options.piece_size, position),
+            )
+        });
+        if let Err(error) = result {
             warn!(path = %path.display(), %piece_index, %error, "a piece cannot be read");
             return Lookup::Corrupt;
         }
-        let hash = footer.hashes[position as usize];
         if *blake3::hash(&bytes).as_bytes() != hash {
             warn!(path = %path.display(), %piece_index, "a piece is damaged");
             return Lookup::Corrupt;
@@ -128,7 +143,7 @@ impl ArchiveStore {
         })
     }
 
-    /// Stores a segment, or replaces a damaged one; returns once it is durable.
+    /// Stores a whole segment, or replaces one that is damaged or in part; returns once it is durable.
     ///
     /// # Errors
     ///
@@ -138,61 +153,71 @@ impl ArchiveStore {
         segment_index: SegmentIndex,
         pieces: &[P],
     ) -> Result<(), CacheError> {
-        let bad = |reason| CacheError::BadSegment {
-            segment_index: segment_index.get(),
-            reason,
-        };
         if pieces.len() != NUM_PIECES_IN_SEGMENT {
-            return Err(bad("a segment has 256 pieces"));
+            return Err(bad_segment(segment_index, "a segment has 256 pieces"));
         }
-        if pieces
-            .iter()
-            .any(|piece| piece.as_ref().len() != self.options.piece_size as usize)
-        {
-            return Err(bad("a piece has another size than the pieces of this archive"));
+        for piece in pieces {
+            self.check_size(segment_index, piece.as_ref())?;
         }
-        let footer = Footer {
-            piece_size: self.options.piece_size,
-            segment_index,
-            identity: self.options.identity,
-            hashes: pieces
-                .iter()
-                .map(|piece| *blake3::hash(piece.as_ref()).as_bytes())
-                .collect(),
-        };
-        let path = self.path(segment_index);
-        let temporary = path.with_extension(format!("{EXTENSION}.{TEMPORARY}"));
-        let write = || -> io::Result<()> {
-            let file = OpenOptions::new()
-                .create(true)
-                .truncate(true)
-                .write(true)
-                .open(&temporary)?;
-            let storage = OsStorage::from(file);
-            write_segment(&storage, pieces, &footer)?;
-            std::fs::rename(&temporary, &path)?;
-            File::open(&self.directory)?.sync_all()
-        };
-        if let Err(error) = write() {
-            // The space is worth more than the evidence; failing to remove it changes nothing about the error.
-            let _ = std::fs::remove_file(&temporary);
-            return Err(CacheError::write(
-                "Writing",
-                &path,
-                self.segment_file_size(),
-                error,
-            ));
+        let mut footer = Footer::empty(&self.options, segment_index);
+        for (record, piece) in footer.records.iter_mut().zip(pieces) {
+            *record = Record::Held(*blake3::hash(piece.as_ref()).as_bytes());
         }
-        self.segments.write().insert(segment_index, Arc::new(footer));
+        let _writer = self.writer(segment_index).lock();
+        create(&self.directory, &footer, pieces)?;
+        self.segments
+            .write()
+            .insert(segment_index, Arc::new(RwLock::new(footer)));
         Ok(())
     }
 
-    /// Deletes a segment; `true` when it was held.
+    /// Stores one piece, whether its segment is there or not, and whether the piece was damaged, missing or another; returns once
+    /// it is durable. The caller has checked it against the segment's commitment.
+    ///
+    /// # Errors
+    ///
+    /// When the piece has another size, or the disk refuses: the piece may then be gone, the others are as they were.
+    pub fn put_piece(&self, piece_index: PieceIndex, bytes: &[u8]) -> Result<(), CacheError> {
+        let segment_index = piece_index.segment_index();
+        self.check_size(segment_index, bytes)?;
+        let _writer = self.writer(segment_index).lock();
+        let path = self.path(segment_index);
+        let failed = |error| CacheError::write("Writing", &path, bytes.len() as u64, error);
+        let known = self.segments.read().get(&segment_index).cloned();
+        let segment = match known.filter(|_| path.exists()) {
+            Some(segment) => segment,
+            None => {
+                // A file with a damaged footer is replaced as well: nothing says what its bytes are.
+                let footer = Footer::empty(&self.options, segment_index);
+                create::<&[u8]>(&self.directory, &footer, &[])?;
+                let segment = Arc::new(RwLock::new(footer));
+                self.segments.write().insert(segment_index, Arc::clone(&segment));
+                segment
+            }
+        };
+        let mut footer = segment.write();
+        let hash = *blake3::hash(bytes).as_bytes();
+        let position = piece_index.position() as usize;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
+        let written = write_piece(&OsStorage::from(file), &footer, position, bytes, &hash);
+        footer.records[position] = match written {
+            Ok(()) => Record::Held(hash),
+            Err(_) => Record::Damaged,
+        };
+        written.map_err(failed)
+    }
+
+    /// Deletes a segment, whole or in part; `true` when there was one.
     ///
     /// # Errors
     ///
     /// When the disk refuses.
     pub fn remove_segment(&self, segment_index: SegmentIndex) -> Result<bool, CacheError> {
+        let _writer = self.writer(segment_index).lock();
         if self.segments.write().remove(&segment_index).is_none() {
             return Ok(false);
         }
@@ -201,99 +226,28 @@ impl ArchiveStore {
         Ok(true)
     }
 
-    /// Reads a whole segment and gives the pieces that are damaged; all of them when it is not held.
-    pub fn verify_segment(&self, segment_index: SegmentIndex) -> Vec<PieceIndex> {
-        segment_index
-            .segment_piece_indexes()
-            .filter(|&piece_index| !matches!(self.get(piece_index), Lookup::Hit(_)))
-            .collect()
+    fn writer(&self, segment_index: SegmentIndex) -> &Mutex<()> {
+        &self.writers[(segment_index.get() % WRITERS as u64) as usize]
     }
 
-    /// Stores the SCALE bytes of a segment header, whether the segment is held or not; returns once they are durable.
-    ///
-    /// # Errors
-    ///
-    /// When the header is too long or the disk refuses.
-    pub fn put_segment_header(&self, segment_index: SegmentIndex, header: &[u8]) -> Result<(), CacheError> {
-        self.headers.put(segment_index, header)
-    }
-
-    /// The bytes of a segment header; `None` when it was never stored or is damaged.
-    ///
-    /// # Errors
-    ///
-    /// When the disk refuses.
-    pub fn segment_header(&self, segment_index: SegmentIndex) -> Result<Option<Vec<u8>>, CacheError> {
-        self.headers.get(segment_index)
-    }
-
-    fn path(&self, segment_index: SegmentIndex) -> PathBuf {
-        self.directory.join(file_name(segment_index))
-    }
-}
-
-/// Writes a segment file and makes it durable. Space is reserved first, so that a full disk shows before any work.
-pub(super) fn write_segment<P: AsRef<[u8]>>(
-    storage: &dyn Storage,
-    pieces: &[P],
-    footer: &Footer,
-) -> io::Result<()> {
-    let piece_size = u64::from(footer.piece_size);
-    storage.resize(piece_size * pieces.len() as u64 + FOOTER_SIZE as u64)?;
-    for (position, piece) in (0u64..).zip(pieces) {
-        storage.write_all_at(piece.as_ref(), position * piece_size)?;
-    }
-    storage.write_all_at(&footer.to_bytes(), piece_size * pieces.len() as u64)?;
-    storage.sync()
-}
-
-/// The footer of a segment file; `None`, with a report, when the file is damaged.
-fn read_footer(
-    path: &Path,
-    segment_index: SegmentIndex,
-    options: &ArchiveOptions,
-) -> Result<Option<Footer>, CacheError> {
-    let failed = |error| CacheError::io("Reading", path, error);
-    let storage = OsStorage::from(File::open(path).map_err(failed)?);
-    let length = storage.length().map_err(failed)?;
-    let damaged = |reason: &str| {
-        warn!(path = %path.display(), reason, "a segment is damaged and counts as absent");
-        Ok(None)
-    };
-    let Some(start) = length.checked_sub(FOOTER_SIZE as u64) else {
-        return damaged("it is too short");
-    };
-    let mut bytes = [0; FOOTER_SIZE];
-    if let Err(error) = storage.read_exact_at(&mut bytes, start) {
-        return damaged(&error.to_string());
-    }
-    let footer = match Footer::from_bytes(&bytes) {
-        Ok(footer) => footer,
-        Err(FooterError::Damaged(reason)) => return damaged(reason),
-        Err(FooterError::Version(found)) => {
-            return Err(CacheError::UnsupportedVersion {
-                path: path.to_owned(),
-                found,
-                known: VERSION,
-            });
+    fn check_size(&self, segment_index: SegmentIndex, piece: &[u8]) -> Result<(), CacheError> {
+        match piece.len() == self.options.piece_size as usize {
+            true => Ok(()),
+            false => Err(bad_segment(
+                segment_index,
+                "a piece has another size than the pieces of this archive",
+            )),
         }
-    };
-    let differs = |what| {
-        Err(CacheError::Mismatch {
-            path: path.to_owned(),
-            what,
-        })
-    };
-    if footer.identity != options.identity {
-        return differs("chain");
     }
-    if footer.piece_size != options.piece_size {
-        return differs("piece size");
+
+    pub(super) fn path(&self, segment_index: SegmentIndex) -> PathBuf {
+        path_of(&self.directory, segment_index)
     }
-    if footer.segment_index != segment_index
-        || start != u64::from(footer.piece_size) * NUM_PIECES_IN_SEGMENT as u64
-    {
-        return damaged("its name or length does not fit its footer");
+}
+
+fn bad_segment(segment_index: SegmentIndex, reason: &'static str) -> CacheError {
+    CacheError::BadSegment {
+        segment_index: segment_index.get(),
+        reason,
     }
-    Ok(Some(footer))
 }

@@ -1,6 +1,8 @@
 //! Segments survive restarts, damage is noticed byte by byte, and a death in the middle leaves nothing.
 
-use super::format::{FOOTER_SIZE, Footer, file_name};
+mod pieces;
+
+use super::format::{FOOTER_SIZE, Footer, RECORD_SIZE, Record, file_name, piece_offset, record_offset};
 use super::*;
 use crate::error::CacheError;
 use crate::item::Lookup;
@@ -86,10 +88,8 @@ fn every_damaged_byte_is_noticed_and_repaired_by_storing_again() {
         store.put_segment(SegmentIndex::ZERO, &pieces(0)).unwrap();
         assert!(store.verify_segment(SegmentIndex::ZERO).is_empty());
     }
-    for byte in (data..good.len())
-        .step_by(61)
-        .filter(|byte| !(8..12).contains(&(byte - data)))
-    {
+    let records = record_offset(PIECE_SIZE as u32, 0) as usize;
+    for byte in data..records {
         let mut bad = good.clone();
         bad[byte] ^= 0x80;
         fs::write(&path, &bad).unwrap();
@@ -97,6 +97,16 @@ fn every_damaged_byte_is_noticed_and_repaired_by_storing_again() {
             open(directory.path()).segments().is_empty(),
             "byte {byte} of the file"
         );
+    }
+    for byte in (records..good.len()).step_by(61) {
+        let mut bad = good.clone();
+        bad[byte] ^= 0x80;
+        fs::write(&path, &bad).unwrap();
+        let store = open(directory.path());
+        let piece_index = PieceIndex::new(((byte - records) / RECORD_SIZE) as u64);
+        assert_eq!(store.verify_segment(SegmentIndex::ZERO), [piece_index]);
+        assert_eq!(store.get(piece_index), Lookup::Corrupt);
+        assert!(!store.contains(SegmentIndex::ZERO) && store.held(SegmentIndex::ZERO) == 255);
     }
     for length in [0, 10, data, good.len() - 1] {
         fs::write(&path, &good[..length]).unwrap();
@@ -155,18 +165,25 @@ fn foreign_archives_are_refused_by_name() {
         Err(CacheError::Mismatch { what: "chain", .. })
     ));
     let path = directory.path().join(file_name(SegmentIndex::ZERO));
-    let mut bytes = fs::read(&path).unwrap();
-    let version = NUM_PIECES_IN_SEGMENT * PIECE_SIZE + 8;
-    bytes[version] = 2;
-    fs::write(&path, bytes).unwrap();
-    assert!(matches!(
-        ArchiveStore::open(directory.path(), OPTIONS),
-        Err(CacheError::UnsupportedVersion {
-            found: 2,
-            known: 1,
-            ..
-        })
-    ));
+    let good = fs::read(&path).unwrap();
+    let footer = NUM_PIECES_IN_SEGMENT * PIECE_SIZE;
+    let mut newer = good.clone();
+    newer[footer + 8] = 3;
+    let checksum = blake3::hash(&newer[footer..footer + 96]);
+    newer[footer + 96..footer + 128].copy_from_slice(checksum.as_bytes());
+    // Version 1 had 64 bytes, the hashes and one more.
+    let mut older = good[..footer].to_vec();
+    older.extend_from_slice(b"AFSEGMT\n\x01\0\0\0");
+    older.resize(footer + 64 + 256 * 32 + 32, 0);
+    older.resize(older.len().max(FOOTER_SIZE), 0);
+    for (bytes, version) in [(newer, 3), (older, 1)] {
+        fs::write(&path, bytes).unwrap();
+        let refused = ArchiveStore::open(directory.path(), OPTIONS);
+        assert!(
+            matches!(refused, Err(CacheError::UnsupportedVersion { found, known: 2, .. }) if found == version),
+            "version {version}: {refused:?}"
+        );
+    }
 }
 
 #[test]
@@ -230,13 +247,10 @@ fn a_torn_header_record_reads_as_absent() {
 
 #[test]
 fn footer_bytes_survive() {
-    let hashes = (0..=255).map(|byte| [byte; 32]).collect();
-    let footer = Footer {
-        piece_size: 77,
-        segment_index: SegmentIndex::new(5),
-        identity: [3; 32],
-        hashes,
-    };
+    let mut footer = Footer::empty(&OPTIONS, SegmentIndex::new(5));
+    for (byte, record) in (0..=254).zip(&mut footer.records) {
+        *record = Record::Held([byte; 32]);
+    }
     let bytes: [u8; FOOTER_SIZE] = footer.to_bytes().try_into().unwrap();
     assert_eq!(Footer::from_bytes(&bytes), Ok(footer));
 }

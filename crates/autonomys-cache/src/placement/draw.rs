@@ -26,7 +26,17 @@ impl Drawer {
 
     /// −log2(draw) / weight, scaled; the lowest of all members wins, which makes wins proportional to weights.
     pub(super) fn cost(self, shard_seed: u64) -> u64 {
-        let cost = u128::from(negative_log2(mix(shard_seed ^ self.hash)));
+        self.cost_of(self.draw(shard_seed))
+    }
+
+    /// The number that the member draws for a shard.
+    pub(super) fn draw(self, shard_seed: u64) -> u64 {
+        mix(shard_seed ^ self.hash)
+    }
+
+    /// The cost of a drawn number: the higher the number, the lower the cost.
+    pub(super) fn cost_of(self, draw: u64) -> u64 {
+        let cost = u128::from(negative_log2(draw));
         u64::try_from((cost * u128::from(self.factor)) >> FACTOR_BITS).unwrap_or(u64::MAX)
     }
 }

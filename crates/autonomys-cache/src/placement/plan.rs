@@ -5,11 +5,19 @@ use super::shares::{FRACTION_BITS, WHOLE};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Nobody may hold more than 105/100 of its fair share.
-const BOUND: (u64, u64) = (105, 100);
+/// Nobody may hold more than 1.045 of its fair share of places. A history whose length is no multiple of 65 536 has one piece more
+/// on some shards, which is up to 0.27 in a hundred at ten million pieces; with that the promise of 1.05 holds for pieces.
+const BOUND: (u64, u64) = (1045, 1000);
+
+/// From here on a member is the first to give and the last to receive. Otherwise many members of one weight could stand right at
+/// the bound, and one that joins would push all of them over it at once.
+const COMFORT: (u64, u64) = (102, 100);
 
 /// A member that has less than 90/100 of its fair share gets more although nobody has left: its weight has grown.
 const STARVED: (u64, u64) = (90, 100);
+
+/// Added to the level of places beyond [`COMFORT`]: more than any number of places.
+const UNCOMFORTABLE: i64 = 1 << 32;
 
 /// All that decides about numbers of places.
 pub(super) struct Situation<'a> {
@@ -50,7 +58,8 @@ pub(super) fn plan(situation: &Situation<'_>) -> Plan {
         positions,
     } = *situation;
     let total = (NUM_SHARDS * positions) as u64;
-    let up = upper_bounds(situation, total);
+    let up = bounds(situation, BOUND, total);
+    let comfort = bounds(situation, COMFORT, total);
     let least_of_all = (positions / fair.len() * NUM_SHARDS) as u32;
     let low: Vec<u32> = (0..fair.len())
         .map(|one| {
@@ -61,8 +70,11 @@ pub(super) fn plan(situation: &Situation<'_>) -> Plan {
             ((due >> FRACTION_BITS) as u32).max(least_of_all).min(up[one])
         })
         .collect();
-    // Above or below the whole part of its fair share.
-    let level = |one: usize, places: u32| i64::from(places) - (fair[one] >> FRACTION_BITS) as i64;
+    // How little a member should have a place as its `places`-th: the number above the whole part of its fair share.
+    let level = |one: usize, places: u32| {
+        let above = i64::from(places) - (fair[one] >> FRACTION_BITS) as i64;
+        above + i64::from(places > comfort[one]) * UNCOMFORTABLE
+    };
 
     let mut places: Vec<u32> = (0..fair.len())
         .map(|one| held[one].clamp(low[one], up[one]))
@@ -97,13 +109,10 @@ pub(super) fn plan(situation: &Situation<'_>) -> Plan {
         let bottom = lower(&mut places, &low, sum - total, level);
         for one in 0..fair.len() {
             let (before, after) = (before[one], places[one]);
-            let spare = u32::from(after < before && level(one, after) == bottom);
-            let floor = i64::from(before)
-                .min((fair[one] >> FRACTION_BITS) as i64 + bottom)
-                .max(0) as u32;
+            let spare = u32::from(after < before && level(one, after + 1) == bottom);
+            let more = u32::from(after > low[one] && level(one, after) == bottom);
             plan.keep_most.push((after + spare).min(held[one]));
-            plan.keep_least
-                .push(floor.max(low[one]).min(after).min(held[one]));
+            plan.keep_least.push((after - more).min(held[one]));
             // Who gives receives nothing, also when it gave more than its due.
             let due = if after > held[one] { after } else { 0 };
             plan.owed.push(due);
@@ -122,11 +131,11 @@ pub(super) fn plan(situation: &Situation<'_>) -> Plan {
         for one in 0..fair.len() {
             let (before, after) = (before[one], places[one]);
             let spare = u32::from(after > before && level(one, after) == top);
-            let ceiling = (i64::from(before).max((fair[one] >> FRACTION_BITS) as i64 + top)) as u32;
+            let more = u32::from(after < up[one] && level(one, after + 1) == top);
             plan.keep_most.push(before.min(held[one]));
             plan.keep_least.push(before.min(held[one]));
             plan.owed.push(after - spare);
-            plan.most.push(ceiling.min(up[one]).max(after));
+            plan.most.push(after + more);
         }
     }
     plan.releases = (0..fair.len())
@@ -135,14 +144,14 @@ pub(super) fn plan(situation: &Situation<'_>) -> Plan {
     plan
 }
 
-/// Places that nobody may exceed: 1.05 fair shares. Where whole places are too coarse for that, the fewest members get one more,
-/// those first that have it already.
-fn upper_bounds(situation: &Situation<'_>, total: u64) -> Vec<u32> {
+/// Places up to a multiple of the fair share. Where whole places are too coarse for that, the fewest members get one more, those
+/// first that have it already.
+fn bounds(situation: &Situation<'_>, multiple: (u64, u64), total: u64) -> Vec<u32> {
     let Situation { fair, held, .. } = *situation;
     let most = (situation.positions.div_ceil(fair.len()) * NUM_SHARDS) as u32;
     let mut up: Vec<u32> = fair
         .iter()
-        .map(|&fair| (((fair / BOUND.1 * BOUND.0) >> FRACTION_BITS) as u32).min(most))
+        .map(|&fair| (((fair / multiple.1 * multiple.0) >> FRACTION_BITS) as u32).min(most))
         .collect();
     let mut missing = total.saturating_sub(up.iter().map(|&up| u64::from(up)).sum());
     let mut order: Vec<usize> = (0..fair.len()).collect();
@@ -191,7 +200,7 @@ fn lower_hosts(
     }
 }
 
-/// Takes `count` places from the members highest above their fair share; the level down to which that went.
+/// Takes `count` places from the members highest above their fair share; the level of the last one.
 fn lower(places: &mut [u32], low: &[u32], count: u64, level: impl Fn(usize, u32) -> i64) -> i64 {
     let mut heap: BinaryHeap<_> = (0..places.len())
         .filter(|&one| places[one] > low[one])
@@ -202,8 +211,8 @@ fn lower(places: &mut [u32], low: &[u32], count: u64, level: impl Fn(usize, u32)
         let Some((_, Reverse(one))) = heap.pop() else {
             break;
         };
-        places[one] -= 1;
         bottom = bottom.min(level(one, places[one]));
+        places[one] -= 1;
         if places[one] > low[one] {
             heap.push((level(one, places[one]), Reverse(one)));
         }
@@ -211,7 +220,7 @@ fn lower(places: &mut [u32], low: &[u32], count: u64, level: impl Fn(usize, u32)
     bottom
 }
 
-/// Gives `count` places to the members lowest against their fair share; the level up to which that went.
+/// Gives `count` places to the members lowest against their fair share; the level of the last one.
 fn raise(
     places: &mut [u32],
     host_places: &mut [u32],
@@ -227,7 +236,7 @@ fn raise(
     for limited in [true, false] {
         let mut heap: BinaryHeap<_> = (0..places.len())
             .filter(|&one| places[one] < up[one])
-            .map(|one| Reverse((level(one, places[one]), one)))
+            .map(|one| Reverse((level(one, places[one] + 1), one)))
             .collect();
         while left > 0
             && let Some(Reverse((_, one))) = heap.pop()
@@ -240,7 +249,7 @@ fn raise(
             left -= 1;
             top = top.max(level(one, places[one]));
             if places[one] < up[one] {
-                heap.push(Reverse((level(one, places[one]), one)));
+                heap.push(Reverse((level(one, places[one] + 1), one)));
             }
         }
     }

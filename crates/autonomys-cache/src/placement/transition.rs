@@ -17,15 +17,15 @@ pub(super) struct Candidate {
 }
 
 /// State of the table while it is made. Owners are numbers of candidates.
-struct Work<'a> {
-    candidates: &'a [Candidate],
-    positions: usize,
+pub(super) struct Work<'a> {
+    pub(super) candidates: &'a [Candidate],
+    pub(super) positions: usize,
     /// Most places of a member in one shard.
-    most_in_shard: usize,
-    owners: Vec<u16>,
-    held: Vec<u32>,
-    host_held: Vec<u32>,
-    plan: Plan,
+    pub(super) most_in_shard: usize,
+    pub(super) owners: Vec<u16>,
+    pub(super) held: Vec<u32>,
+    pub(super) host_held: Vec<u32>,
+    pub(super) plan: Plan,
 }
 
 /// Fills the vacant places of `owners` and moves as few others as shares and hosts demand.
@@ -75,7 +75,7 @@ struct Offer {
 }
 
 impl Work<'_> {
-    fn shard(&self, shard: usize) -> &[u16] {
+    pub(super) fn shard(&self, shard: usize) -> &[u16] {
         &self.owners[shard * self.positions..(shard + 1) * self.positions]
     }
 
@@ -181,90 +181,5 @@ impl Work<'_> {
                 place: (shard * self.positions + position) as u32,
             });
         }
-    }
-
-    /// Gives every vacant place to the best draw among those who may receive; the shards that had one.
-    fn fill(&mut self) -> Vec<usize> {
-        let count = self.candidates.len();
-        let vacant = self.owners.iter().filter(|&&owner| owner == VACANT).count();
-        let owed: u32 = (0..count)
-            .map(|one| self.plan.owed[one].saturating_sub(self.held[one]))
-            .sum();
-        let mut free_choice = vacant.saturating_sub(owed as usize);
-        let mut open: Vec<usize> = (0..count)
-            .filter(|&one| self.held[one] < self.plan.most[one])
-            .collect();
-        let mut costs = vec![0; count];
-        let mut mine = vec![0u32; count];
-        let mut at_host = vec![0u32; self.host_held.len()];
-        let mut touched = Vec::new();
-        for shard in 0..NUM_SHARDS {
-            if !self.shard(shard).contains(&VACANT) {
-                continue;
-            }
-            touched.push(shard);
-            let seed = shard_seed(shard);
-            for &one in &open {
-                costs[one] = self.candidates[one].drawer.cost(seed);
-            }
-            for &owner in self.shard(shard).iter().filter(|&&owner| owner != VACANT) {
-                mine[usize::from(owner)] += 1;
-                at_host[self.candidates[usize::from(owner)].host] += 1;
-            }
-            for place in shard * self.positions..(shard + 1) * self.positions {
-                if self.owners[place] != VACANT {
-                    continue;
-                }
-                let chosen = self.choose(&open, free_choice > 0, &costs, &mine, &at_host);
-                let host = self.candidates[chosen].host;
-                free_choice -= usize::from(free_choice > 0 && self.held[chosen] >= self.plan.owed[chosen]);
-                self.owners[place] = chosen as u16;
-                self.held[chosen] += 1;
-                self.host_held[host] += 1;
-                mine[chosen] += 1;
-                at_host[host] += 1;
-            }
-            for &owner in self.shard(shard) {
-                mine[usize::from(owner)] = 0;
-                at_host[self.candidates[usize::from(owner)].host] = 0;
-            }
-            open.retain(|&one| self.held[one] < self.plan.most[one]);
-        }
-        touched
-    }
-
-    fn choose(
-        &self,
-        open: &[usize],
-        free_choice: bool,
-        costs: &[u64],
-        mine: &[u32],
-        at_host: &[u32],
-    ) -> usize {
-        let mut best = (u32::MAX, u64::MAX, 0);
-        for &one in open {
-            let limit = if free_choice {
-                &self.plan.most
-            } else {
-                &self.plan.owed
-            };
-            if self.held[one] >= limit[one] {
-                continue;
-            }
-            let host = self.candidates[one].host;
-            let twice = u32::from(mine[one] as usize >= self.most_in_shard);
-            let host_full = u32::from(self.host_held[host] >= self.plan.host_most[host]);
-            let class = twice << 24 | host_full << 16 | at_host[host] << 8 | mine[one];
-            if (class, costs[one]) < (best.0, best.1) {
-                best = (class, costs[one], one);
-            }
-        }
-        if best.0 == u32::MAX {
-            // Nobody is owed anything or may have more, which the plan's sums exclude; the table stays whole all the same.
-            return (0..self.held.len())
-                .min_by_key(|&one| self.held[one])
-                .unwrap_or(0);
-        }
-        best.2
     }
 }

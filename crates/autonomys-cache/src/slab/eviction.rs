@@ -19,6 +19,8 @@ struct Meta {
     stamp: u64,
     uses: u8,
     in_main: bool,
+    /// Leaves before all others, whatever its use; which of several entries in that queue is the valid one.
+    released: Option<u64>,
 }
 
 /// The policy. Keys only; it does not know where items lie.
@@ -29,6 +31,9 @@ pub(super) struct S3Fifo<K> {
     small: VecDeque<(K, u64)>,
     main: VecDeque<(K, u64)>,
     small_live: usize,
+    /// Items that leave first. An entry whose item was claimed back stays until it comes up.
+    released: VecDeque<(K, u64)>,
+    released_live: usize,
     ghosts: HashSet<K>,
     ghost_order: VecDeque<K>,
     next_stamp: u64,
@@ -42,15 +47,18 @@ impl<K: Copy + Eq + Hash> S3Fifo<K> {
             small: VecDeque::new(),
             main: VecDeque::new(),
             small_live: 0,
+            released: VecDeque::new(),
+            released_live: 0,
             ghosts: HashSet::new(),
             ghost_order: VecDeque::new(),
             next_stamp: 0,
         }
     }
 
-    /// An item was stored. A key that is there already keeps its place and counts as read.
+    /// An item was stored. A key that is there already keeps its place and counts as read; a released one is wanted again.
     pub(super) fn insert(&mut self, key: K) {
         if self.members.contains_key(&key) {
+            self.claim(&key);
             self.touch(&key);
             return;
         }
@@ -74,6 +82,7 @@ impl<K: Copy + Eq + Hash> S3Fifo<K> {
                 stamp,
                 uses: 0,
                 in_main,
+                released: None,
             },
         );
         if in_main {
@@ -92,17 +101,57 @@ impl<K: Copy + Eq + Hash> S3Fifo<K> {
         }
     }
 
+    /// Marks an item that leaves before all others; `false` when there is none or it is marked already.
+    pub(super) fn release(&mut self, key: &K) -> bool {
+        let Some(meta) = self.members.get_mut(key).filter(|meta| meta.released.is_none()) else {
+            return false;
+        };
+        self.next_stamp += 1;
+        meta.released = Some(self.next_stamp);
+        self.released_live += 1;
+        self.released.push_back((*key, self.next_stamp));
+        // Entries of claimed and removed items must not outnumber the others.
+        if self.released.len() > 2 * self.released_live + 64 {
+            let members = &self.members;
+            self.released
+                .retain(|(key, stamp)| members.get(key).is_some_and(|meta| meta.released == Some(*stamp)));
+        }
+        true
+    }
+
+    /// Takes the mark away.
+    pub(super) fn claim(&mut self, key: &K) {
+        if let Some(meta) = self.members.get_mut(key).filter(|meta| meta.released.is_some()) {
+            meta.released = None;
+            self.released_live -= 1;
+        }
+    }
+
+    /// Marked items.
+    pub(super) fn released(&self) -> usize {
+        self.released_live
+    }
+
     /// An item left for another reason.
     pub(super) fn remove(&mut self, key: &K) {
-        if let Some(meta) = self.members.remove(key)
-            && !meta.in_main
-        {
-            self.small_live -= 1;
+        if let Some(meta) = self.members.remove(key) {
+            self.small_live -= usize::from(!meta.in_main);
+            self.released_live -= usize::from(meta.released.is_some());
         }
     }
 
     /// Chooses the item that leaves, and forgets it; `None` when there is none.
     pub(super) fn evict(&mut self) -> Option<K> {
+        while let Some((key, stamp)) = self.released.pop_front() {
+            if self
+                .members
+                .get(&key)
+                .is_some_and(|meta| meta.released == Some(stamp))
+            {
+                self.remove(&key);
+                return Some(key);
+            }
+        }
         while !self.members.is_empty() {
             let main_live = self.members.len() - self.small_live;
             let from_small = self.small_live > self.capacity / SMALL_DIVISOR || main_live == 0;
@@ -121,6 +170,7 @@ impl<K: Copy + Eq + Hash> S3Fifo<K> {
     fn evict_small(&mut self) -> Option<K> {
         let (key, stamp) = self.small.pop_front()?;
         let meta = *self.members.get(&key).filter(|meta| meta.stamp == stamp)?;
+        // No released item is left here: those went before.
         self.remove(&key);
         if meta.uses > 0 {
             self.enqueue(key, true);
@@ -187,6 +237,30 @@ mod tests {
             "a scan evicted a favourite"
         );
         assert_eq!(policy.members.len(), 100);
+    }
+
+    #[test]
+    fn released_items_leave_first_unless_they_are_claimed_back() {
+        let mut policy = S3Fifo::new(10);
+        (0..10).for_each(|key| policy.insert(key));
+        for key in [7, 3, 9, 5] {
+            policy.touch(&key);
+            assert!(policy.release(&key) && !policy.release(&key));
+        }
+        assert!(!policy.release(&99));
+        policy.claim(&3);
+        policy.insert(9);
+        policy.remove(&5);
+        assert_eq!(policy.released(), 1);
+        assert_eq!([policy.evict(), policy.evict()], [Some(7), Some(0)]);
+        assert_eq!(policy.released(), 0);
+        for _ in 0..1000 {
+            policy.release(&3);
+            policy.claim(&3);
+        }
+        assert!(policy.released.len() <= 66);
+        let rest: HashSet<_> = std::iter::from_fn(|| policy.evict()).collect();
+        assert_eq!(rest, [1, 2, 3, 4, 6, 8, 9].into());
     }
 
     #[test]

@@ -27,6 +27,91 @@ pub(super) struct Scan {
     pub(super) free: Vec<u32>,
 }
 
+/// What stands in a directory before the file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// No file.
+    Nothing,
+    /// A file for these items.
+    Same,
+    /// A file for items of another size.
+    OtherSize,
+}
+
+/// Looks at the file of a directory and changes nothing.
+///
+/// # Errors
+///
+/// When it is no slab file, or of another version or identity.
+pub(super) fn inspect(directory: &Path, header: Header) -> Result<Found, CacheError> {
+    let path = directory.join(FILE_NAME);
+    match OpenOptions::new().read(true).open(&path) {
+        Ok(file) => {
+            let found = read_header(&path, &OsStorage::from(file), header.identity)?;
+            Ok(match found.slot_size == header.slot_size {
+                true => Found::Same,
+                false => Found::OtherSize,
+            })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
+        Err(error) => Err(CacheError::io("Opening", &path, error)),
+    }
+}
+
+fn read_header(path: &Path, storage: &dyn Storage, identity: [u8; 32]) -> Result<Header, CacheError> {
+    let mut bytes = [0; HEADER_SIZE as usize];
+    let not_a_store = |reason| CacheError::NotAStore {
+        path: path.to_owned(),
+        reason,
+    };
+    match storage.read_exact_at(&mut bytes, 0) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(not_a_store("it is shorter than a header"));
+        }
+        Err(error) => return Err(CacheError::io("Reading", path, error)),
+    }
+    let found = Header::from_bytes(&bytes).map_err(not_a_store)?;
+    if found.version != VERSION {
+        return Err(CacheError::UnsupportedVersion {
+            path: path.to_owned(),
+            found: found.version,
+            known: VERSION,
+        });
+    }
+    if found.identity != identity {
+        return Err(CacheError::Mismatch {
+            path: path.to_owned(),
+            what: "chain or cluster",
+        });
+    }
+    Ok(found)
+}
+
+/// Removes the file of a directory, and what an interrupted creation left, so that their space can be used.
+pub(super) fn remove(directory: &Path) -> Result<(), CacheError> {
+    let path = directory.join(FILE_NAME);
+    for path in [&path, &temporary(&path)] {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(CacheError::io("Removing", path, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes what an interrupted creation left.
+pub(super) fn remove_unfinished(directory: &Path) {
+    // When it cannot be removed, creating the file says why.
+    let _ = std::fs::remove_file(temporary(&directory.join(FILE_NAME)));
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    path.with_extension("tmp")
+}
+
 impl SlabFile {
     /// Opens the file of a directory with `slots` slots, creating, growing or shortening it as needed.
     pub(super) fn open(directory: &Path, header: Header, slots: u64) -> Result<Self, CacheError> {
@@ -34,12 +119,8 @@ impl SlabFile {
         if !path.exists() {
             create(directory, &path, header, slots)?;
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|error| CacheError::io("Opening", &path, error))?;
-        Self::with_storage(path, Box::new(OsStorage::from(file)), header, slots)
+        let storage = OsStorage::open(&path).map_err(|error| CacheError::io("Opening", &path, error))?;
+        Self::with_storage(path, Box::new(storage), header, slots)
     }
 
     /// The same for a file that exists and has a header.
@@ -49,30 +130,12 @@ impl SlabFile {
         header: Header,
         slots: u64,
     ) -> Result<Self, CacheError> {
-        let mut bytes = [0; HEADER_SIZE as usize];
-        storage
-            .read_exact_at(&mut bytes, 0)
-            .map_err(|error| CacheError::io("Reading", &path, error))?;
-        let found = Header::from_bytes(&bytes).map_err(|reason| CacheError::NotAStore {
-            path: path.clone(),
-            reason,
-        })?;
-        if found.version != VERSION {
-            return Err(CacheError::UnsupportedVersion {
-                path,
-                found: found.version,
-                known: VERSION,
-            });
-        }
-        let differs = |what| CacheError::Mismatch {
-            path: path.clone(),
-            what,
-        };
-        if found.identity != header.identity {
-            return Err(differs("chain or cluster"));
-        }
+        let found = read_header(&path, &*storage, header.identity)?;
         if found.slot_size != header.slot_size {
-            return Err(differs("item size"));
+            return Err(CacheError::Mismatch {
+                path,
+                what: "item size",
+            });
         }
         let geometry = Geometry::new(header.slot_size);
         let length = storage
@@ -149,11 +212,20 @@ impl SlabFile {
         Ok(bytes)
     }
 
-    /// Fills a slot whose record is clear: bytes first, record last.
+    /// The same from the medium, past the page cache.
+    pub(super) fn read_uncached(&self, slot: u32, length: u32) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length as usize];
+        self.storage
+            .read_uncached_at(&mut bytes, self.geometry.payload(slot.into()))?;
+        Ok(bytes)
+    }
+
+    /// Fills a slot whose record is clear: bytes first, record last. The bytes go past the page cache, so that a cache that
+    /// fills does not push out what is read.
     pub(super) fn write(&self, slot: u32, record: Record, bytes: &[u8]) -> Result<(), CacheError> {
         let failed = |error| CacheError::write("Writing", &self.path, bytes.len() as u64, error);
         self.storage
-            .write_all_at(bytes, self.geometry.payload(slot.into()))
+            .write_uncached_at(bytes, self.geometry.payload(slot.into()))
             .map_err(failed)?;
         let record = record.to_bytes(&self.identity, slot.into());
         self.storage
@@ -178,7 +250,7 @@ impl SlabFile {
 
 /// Makes an empty file under another name first, so that a file of the right name always has a whole header.
 fn create(directory: &Path, path: &Path, header: Header, slots: u64) -> Result<(), CacheError> {
-    let temporary = path.with_extension("tmp");
+    let temporary = temporary(path);
     let length = Geometry::new(header.slot_size).file_length(slots);
     let write = || -> io::Result<()> {
         let file = OpenOptions::new()

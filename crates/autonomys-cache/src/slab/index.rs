@@ -3,7 +3,7 @@
 use super::eviction::S3Fifo;
 use super::format::Record;
 use crate::item::CacheKey;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Place of an item: number of the file and slot in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,8 @@ pub(super) struct Lane {
 /// The index: one entry an item, and its key twice more in the queues and ghosts of the eviction.
 #[derive(Debug)]
 pub(super) struct Index {
-    pub(super) entries: HashMap<CacheKey, Entry>,
+    /// Sorted, so that inventories and scrubs can go on where they were.
+    pub(super) entries: BTreeMap<CacheKey, Entry>,
     pub(super) lanes: Vec<Lane>,
     pub(super) eviction: S3Fifo<CacheKey>,
     pub(super) next_sequence: u64,
@@ -52,7 +53,7 @@ impl Index {
     pub(super) fn new(lanes: Vec<Lane>) -> Self {
         let slots: u64 = lanes.iter().map(|lane| lane.slots).sum();
         Self {
-            entries: HashMap::new(),
+            entries: BTreeMap::new(),
             lanes,
             eviction: S3Fifo::new(slots as usize),
             next_sequence: 1,

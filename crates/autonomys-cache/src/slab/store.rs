@@ -1,16 +1,17 @@
 //! The store over all its paths: get, put, remove, and what happens when a disk fails.
 
-use super::file::{FILE_NAME, SlabFile};
+use super::file::{FILE_NAME, Found, SlabFile, inspect, remove, remove_unfinished};
 use super::format::{Geometry, Header, MAX_SLOT_SIZE, Record};
 use super::index::{Entry, Index, Lane, Place};
+use super::stats::{Counters, count};
 use crate::capacity;
 use crate::error::CacheError;
 use crate::item::{CacheKey, Lookup, StoredItem};
 use crate::lock::DirectoryLock;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::{error, info, warn};
 
 /// Fewest slots of a path: a replacement needs a slot beside the one it replaces, also while several are written at once.
@@ -35,6 +36,9 @@ pub struct SlabOptions {
     pub identity: [u8; 32],
     /// Longest item in bytes.
     pub slot_size: u32,
+    /// What happens to a file of the same identity with slots of another size, which another item type leaves: `true` empties
+    /// it and lays it out anew, `false` refuses it by name.
+    pub reformat: bool,
 }
 
 /// What a [`SlabStore::put`] did beside storing.
@@ -46,64 +50,13 @@ pub struct PutOutcome {
     pub replaced: bool,
 }
 
-/// State of one path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PathStats {
-    /// The slab file.
-    pub path: PathBuf,
-    /// Its slots.
-    pub slots: u64,
-    /// Slots in use.
-    pub items: u64,
-    /// I/O errors since the start.
-    pub io_errors: u32,
-    /// Set aside because of them.
-    pub failed: bool,
-}
-
-/// State of a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SlabStats {
-    /// Lookups that found the item.
-    pub hits: u64,
-    /// Lookups that found nothing.
-    pub misses: u64,
-    /// Items dropped because they were damaged.
-    pub corrupt: u64,
-    /// Items stored.
-    pub puts: u64,
-    /// Items that left for others.
-    pub evictions: u64,
-    /// Items held.
-    pub items: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Slots of all paths.
-    pub slots: u64,
-    /// Each path.
-    pub paths: Vec<PathStats>,
-}
-
-#[derive(Default)]
-struct Counters {
-    hits: AtomicU64,
-    misses: AtomicU64,
-    corrupt: AtomicU64,
-    puts: AtomicU64,
-    evictions: AtomicU64,
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
 /// Items in slots. Shared between threads by reference; every method may block on the disk.
 pub struct SlabStore {
-    files: Vec<SlabFile>,
+    pub(super) files: Vec<SlabFile>,
     _locks: Vec<DirectoryLock>,
     slot_size: u32,
-    index: Mutex<Index>,
-    counters: Counters,
+    pub(super) index: Mutex<Index>,
+    pub(super) counters: Counters,
 }
 
 impl std::fmt::Debug for SlabStore {
@@ -120,32 +73,36 @@ impl SlabStore {
     ///
     /// # Errors
     ///
-    /// When a directory is in use, a file is of another version, identity or item size, or the space does not suffice.
+    /// When a directory is in use, a file is of another version, identity or item size (see [`SlabOptions::reformat`]), or the
+    /// space does not suffice; then no file has been changed, unless the space ran out while they were laid out.
     pub fn open(paths: &[SlabPath], options: SlabOptions) -> Result<Self, CacheError> {
         if options.slot_size == 0 || options.slot_size > MAX_SLOT_SIZE {
             return Err(CacheError::BadOptions {
                 reason: "the item size must be 1 byte to 16 MiB",
             });
         }
-        let mut files = Vec::new();
+        let header = Header::new(options.slot_size, options.identity);
         let mut locks = Vec::new();
+        let mut plans = Vec::new();
+        // Everything is looked at before anything is changed: a wrong path must not cost the content of the others.
         for path in paths {
             locks.push(DirectoryLock::acquire(&path.directory)?);
-            let file_path = path.directory.join(FILE_NAME);
-            let own_bytes = std::fs::metadata(&file_path).map_or(0, |metadata| metadata.len());
-            let size = capacity::budget(&path.directory, path.size, own_bytes)
-                .map_err(|error| CacheError::io("Reading the free space of", &path.directory, error))?;
-            let geometry = Geometry::new(options.slot_size);
-            let slots = geometry.slots(size);
-            if slots < MIN_SLOTS {
-                let minimum = geometry.file_length(MIN_SLOTS);
-                return Err(CacheError::TooSmall {
-                    path: path.directory.clone(),
-                    size,
-                    minimum,
+            let found = inspect(&path.directory, header)?;
+            if found == Found::OtherSize && !options.reformat {
+                return Err(CacheError::Mismatch {
+                    path: path.directory.join(FILE_NAME),
+                    what: "item size",
                 });
             }
-            let header = Header::new(options.slot_size, options.identity);
+            remove_unfinished(&path.directory);
+            plans.push((path, found, slots_of(path, options.slot_size)?));
+        }
+        let mut files = Vec::new();
+        for (path, found, slots) in plans {
+            if found == Found::OtherSize {
+                info!(directory = %path.directory.display(), "emptying the slab file for items of another size");
+                remove(&path.directory)?;
+            }
             files.push(SlabFile::open(&path.directory, header, slots)?);
         }
         Self::with_files(files, locks, options)
@@ -221,7 +178,7 @@ impl SlabStore {
 
     /// Erases the record of a slot that nothing refers to, then lets it be used again. A slot whose record cannot be erased is
     /// retired: its old item must not come back.
-    fn free(&self, place: Place) {
+    pub(super) fn free(&self, place: Place) {
         match self.files[usize::from(place.file)].clear_record(place.slot) {
             Ok(()) => self.index.lock().release(place),
             Err(error) => self.io_failed(place.file, &error),
@@ -243,7 +200,7 @@ impl SlabStore {
 
     /// Looks an item up and checks its bytes.
     pub fn get(&self, key: &CacheKey) -> Lookup {
-        let lookup = self.read(key);
+        let lookup = self.read(key, SlabFile::read);
         match &lookup {
             Lookup::Hit(_) => {
                 count(&self.counters.hits);
@@ -255,18 +212,19 @@ impl SlabStore {
         lookup
     }
 
-    /// The same for a scrub: neither statistics of use nor eviction notice it.
+    /// The same for a scrub: the bytes come from the medium, not from the page cache, and neither statistics of use nor eviction
+    /// notice it.
     pub fn verify(&self, key: &CacheKey) -> Lookup {
-        self.read(key)
+        self.read(key, SlabFile::read_uncached)
     }
 
-    fn read(&self, key: &CacheKey) -> Lookup {
+    fn read(&self, key: &CacheKey, read: impl Fn(&SlabFile, u32, u32) -> io::Result<Vec<u8>>) -> Lookup {
         loop {
             let Some(entry) = self.index.lock().entries.get(key).copied() else {
                 return Lookup::Missing;
             };
             let Place { file, slot } = entry.place;
-            let read = self.files[usize::from(file)].read(slot, entry.record.length);
+            let read = read(&self.files[usize::from(file)], slot, entry.record.length);
             let Record {
                 hash,
                 epoch,
@@ -389,46 +347,6 @@ impl SlabStore {
         })
     }
 
-    /// Drops an item; `true` when there was one.
-    pub fn remove(&self, key: &CacheKey) -> bool {
-        let removed = self.index.lock().remove(key);
-        if let Some(entry) = removed {
-            self.free(entry.place);
-        }
-        removed.is_some()
-    }
-
-    /// Whether an item is indexed; its bytes are not read.
-    pub fn contains(&self, key: &CacheKey) -> bool {
-        self.index.lock().entries.contains_key(key)
-    }
-
-    /// Cache epoch of an item.
-    pub fn epoch(&self, key: &CacheKey) -> Option<u64> {
-        Some(self.index.lock().entries.get(key)?.record.epoch)
-    }
-
-    /// All keys with their epochs, in no order.
-    pub fn keys(&self) -> Vec<(CacheKey, u64)> {
-        self.index
-            .lock()
-            .entries
-            .iter()
-            .map(|(key, entry)| (*key, entry.record.epoch))
-            .collect()
-    }
-
-    /// Slots of all working paths: what placement takes as the weight of this instance.
-    pub fn capacity(&self) -> u64 {
-        self.index
-            .lock()
-            .lanes
-            .iter()
-            .filter(|lane| !lane.failed)
-            .map(|lane| lane.slots)
-            .sum()
-    }
-
     /// Returns once everything stored is on the disks.
     ///
     /// # Errors
@@ -437,27 +355,22 @@ impl SlabStore {
     pub fn sync(&self) -> Result<(), CacheError> {
         self.files.iter().try_for_each(SlabFile::sync)
     }
+}
 
-    /// Counters and sizes.
-    pub fn stats(&self) -> SlabStats {
-        let index = self.index.lock();
-        let path_stats = |(file, lane): (&SlabFile, &Lane)| PathStats {
-            path: file.path().to_owned(),
-            slots: lane.slots,
-            items: lane.items,
-            io_errors: lane.io_errors,
-            failed: lane.failed,
-        };
-        SlabStats {
-            hits: self.counters.hits.load(Ordering::Relaxed),
-            misses: self.counters.misses.load(Ordering::Relaxed),
-            corrupt: self.counters.corrupt.load(Ordering::Relaxed),
-            puts: self.counters.puts.load(Ordering::Relaxed),
-            evictions: self.counters.evictions.load(Ordering::Relaxed),
-            items: index.entries.len() as u64,
-            bytes: index.bytes,
-            slots: index.lanes.iter().map(|lane| lane.slots).sum(),
-            paths: self.files.iter().zip(&index.lanes).map(path_stats).collect(),
-        }
+/// Slots that a path has room for.
+fn slots_of(path: &SlabPath, slot_size: u32) -> Result<u64, CacheError> {
+    let file_path = path.directory.join(FILE_NAME);
+    let own_bytes = std::fs::metadata(&file_path).map_or(0, |metadata| metadata.len());
+    let size = capacity::budget(&path.directory, path.size, own_bytes)
+        .map_err(|error| CacheError::io("Reading the free space of", &path.directory, error))?;
+    let geometry = Geometry::new(slot_size);
+    let slots = geometry.slots(size);
+    if slots < MIN_SLOTS {
+        return Err(CacheError::TooSmall {
+            path: path.directory.clone(),
+            size,
+            minimum: geometry.file_length(MIN_SLOTS),
+        });
     }
+    Ok(slots)
 }

@@ -1,21 +1,24 @@
 //! The slab under restarts, crashes at any write, damage at any byte, full and dying disks, and many threads.
 
+mod crash;
+mod damage;
+mod share;
+
 use super::file::SlabFile;
 use super::format::{Geometry, Header};
 use super::*;
 use crate::error::CacheError;
+use crate::fake_disk::FakeDisk;
 use crate::item::{CacheKey, Lookup};
-use crate::storage::Storage;
-use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use subspace_core_primitives::pieces::PieceIndex;
 
 const SLOT: usize = 600;
 const OPTIONS: SlabOptions = SlabOptions {
     identity: [1; 32],
     slot_size: SLOT as u32,
+    reformat: false,
 };
 
 fn key(index: u64) -> CacheKey {
@@ -47,93 +50,22 @@ fn fill(store: &SlabStore, indexes: std::ops::Range<u64>) {
     }
 }
 
-/// A file in memory that can be told to fail, or to die after some number of bytes written.
-#[derive(Clone, Default)]
-struct FakeDisk(Arc<Mutex<FakeState>>);
-
-#[derive(Default)]
-struct FakeState {
-    bytes: Vec<u8>,
-    /// Bytes that may still be written; the write that exceeds them is torn there and everything after fails.
-    budget: Option<usize>,
-    error: Option<io::ErrorKind>,
-    read_error: Option<io::ErrorKind>,
+fn disk(slots: u64) -> FakeDisk {
+    let mut bytes = Header::new(OPTIONS.slot_size, OPTIONS.identity)
+        .to_bytes()
+        .to_vec();
+    bytes.resize(Geometry::new(OPTIONS.slot_size).file_length(slots) as usize, 0);
+    FakeDisk::new(bytes)
 }
 
-impl FakeDisk {
-    fn new(slots: u64) -> Self {
-        let mut bytes = Header::new(OPTIONS.slot_size, OPTIONS.identity)
-            .to_bytes()
-            .to_vec();
-        bytes.resize(Geometry::new(OPTIONS.slot_size).file_length(slots) as usize, 0);
-        Self(Arc::new(Mutex::new(FakeState {
-            bytes,
-            ..FakeState::default()
-        })))
-    }
-
-    fn open(&self, slots: u64) -> SlabStore {
-        let header = Header::new(OPTIONS.slot_size, OPTIONS.identity);
-        let file =
-            SlabFile::with_storage(PathBuf::from("fake"), Box::new(self.clone()), header, slots).unwrap();
-        SlabStore::with_files(vec![file], Vec::new(), OPTIONS).unwrap()
-    }
-
-    /// The disk as a new start finds it.
-    fn survivor(&self) -> Self {
-        Self(Arc::new(Mutex::new(FakeState {
-            bytes: self.0.lock().bytes.clone(),
-            ..FakeState::default()
-        })))
-    }
+fn try_open_disk(disk: &FakeDisk, slots: u64) -> Result<SlabStore, CacheError> {
+    let header = Header::new(OPTIONS.slot_size, OPTIONS.identity);
+    let file = SlabFile::with_storage(PathBuf::from("fake"), Box::new(disk.clone()), header, slots)?;
+    SlabStore::with_files(vec![file], Vec::new(), OPTIONS)
 }
 
-impl Storage for FakeDisk {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let state = self.0.lock();
-        if let Some(kind) = state.read_error {
-            return Err(kind.into());
-        }
-        let start = offset as usize;
-        buffer.copy_from_slice(
-            state
-                .bytes
-                .get(start..start + buffer.len())
-                .ok_or(io::ErrorKind::UnexpectedEof)?,
-        );
-        Ok(())
-    }
-
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut state = self.0.lock();
-        if let Some(kind) = state.error {
-            return Err(kind.into());
-        }
-        let start = offset as usize;
-        let length = state.budget.map_or(bytes.len(), |budget| budget.min(bytes.len()));
-        state.bytes[start..start + length].copy_from_slice(&bytes[..length]);
-        if let Some(budget) = &mut state.budget {
-            *budget -= length;
-        }
-        if length < bytes.len() {
-            state.error = Some(io::ErrorKind::Other);
-            return Err(io::ErrorKind::Other.into());
-        }
-        Ok(())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.0.lock().error.map_or(Ok(()), |kind| Err(kind.into()))
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.0.lock().bytes.len() as u64)
-    }
-
-    fn resize(&self, length: u64) -> io::Result<()> {
-        self.0.lock().bytes.resize(length as usize, 0);
-        Ok(())
-    }
+fn open_disk(disk: &FakeDisk, slots: u64) -> SlabStore {
+    try_open_disk(disk, slots).unwrap()
 }
 
 #[test]
@@ -202,20 +134,20 @@ fn a_full_store_evicts_and_keeps_the_size() {
 #[test]
 fn a_crash_at_any_byte_leaves_the_old_or_the_new_item() {
     let whole = {
-        let disk = FakeDisk::new(8);
+        let disk = disk(8);
         disk.0.lock().budget = Some(usize::MAX);
-        disk.open(8).put(key(5), 1, &content(5, 1)).unwrap();
+        open_disk(&disk, 8).put(key(5), 1, &content(5, 1)).unwrap();
         usize::MAX - disk.0.lock().budget.unwrap()
     };
     let mut seen = [false; 2];
     // A replacement writes the new item and its record, then erases the old record.
     for budget in 0..=whole + 128 {
-        let disk = FakeDisk::new(8);
-        let store = disk.open(8);
+        let disk = disk(8);
+        let store = open_disk(&disk, 8);
         fill(&store, 0..6);
         disk.0.lock().budget = Some(budget);
         let result = store.put(key(5), 2, &content(5, 2));
-        let after = disk.survivor().open(8);
+        let after = open_disk(&disk.survivor(), 8);
         let item = after
             .get(&key(5))
             .hit()
@@ -235,12 +167,12 @@ fn a_crash_at_any_byte_leaves_the_old_or_the_new_item() {
 #[test]
 fn an_eviction_torn_at_any_byte_never_gives_wrong_bytes() {
     for budget in (0..SLOT + 256).step_by(7) {
-        let disk = FakeDisk::new(8);
-        let store = disk.open(8);
+        let disk = disk(8);
+        let store = open_disk(&disk, 8);
         fill(&store, 0..8);
         disk.0.lock().budget = Some(budget);
         let _ = store.put(key(100), 1, &content(100, 1));
-        let after = disk.survivor().open(8);
+        let after = open_disk(&disk.survivor(), 8);
         let mut held = 0;
         for index in (0..8).chain([100]) {
             if let Lookup::Hit(item) = after.get(&key(index)) {
@@ -254,9 +186,9 @@ fn an_eviction_torn_at_any_byte_never_gives_wrong_bytes() {
 
 #[test]
 fn a_garbled_byte_anywhere_drops_one_item_at_most() {
-    let disk = FakeDisk::new(8);
+    let disk = disk(8);
     {
-        let store = disk.open(8);
+        let store = open_disk(&disk, 8);
         fill(&store, 0..4);
     }
     let geometry = Geometry::new(OPTIONS.slot_size);
@@ -265,7 +197,7 @@ fn a_garbled_byte_anywhere_drops_one_item_at_most() {
     for byte in records.chain(payloads) {
         let bad = disk.survivor();
         bad.0.lock().bytes[byte as usize] ^= 0x10;
-        let store = bad.open(8);
+        let store = open_disk(&bad, 8);
         let mut good = 0;
         for index in 0..4 {
             match store.get(&key(index)) {
@@ -287,7 +219,7 @@ fn a_garbled_byte_anywhere_drops_one_item_at_most() {
 
 #[test]
 fn a_full_disk_is_told_as_such_and_a_dying_one_is_set_aside() {
-    let (good, bad) = (FakeDisk::new(8), FakeDisk::new(8));
+    let (good, bad) = (disk(8), disk(8));
     let header = Header::new(OPTIONS.slot_size, OPTIONS.identity);
     let files = [("good", &good), ("bad", &bad)].map(|(name, disk)| {
         SlabFile::with_storage(PathBuf::from(name), Box::new(disk.clone()), header, 8).unwrap()
@@ -374,6 +306,15 @@ fn sizes_and_foreign_files_are_refused_by_name() {
         }),
         Err(CacheError::BadOptions { .. })
     ));
+    // Another chain is no reason to empty a file, whatever is asked for.
+    assert!(matches!(
+        with(SlabOptions {
+            identity: [2; 32],
+            slot_size: 601,
+            reformat: true,
+        }),
+        Err(CacheError::Mismatch { .. })
+    ));
     let file = directory.path().join("slab.bin");
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[8] = 2;
@@ -392,8 +333,8 @@ fn sizes_and_foreign_files_are_refused_by_name() {
 
 #[test]
 fn threads_never_see_each_others_bytes() {
-    let disk = FakeDisk::new(16);
-    let store = disk.open(16);
+    let disk = disk(16);
+    let store = open_disk(&disk, 16);
     std::thread::scope(|scope| {
         for thread in 0..4u64 {
             let store = &store;
@@ -416,5 +357,5 @@ fn threads_never_see_each_others_bytes() {
     });
     let stats = store.stats();
     assert_eq!((stats.corrupt, stats.items <= 16), (0, true));
-    assert_eq!(disk.survivor().open(16).stats().items, stats.items);
+    assert_eq!(open_disk(&disk.survivor(), 16).stats().items, stats.items);
 }
