@@ -5,7 +5,7 @@
 //! by itself.
 
 use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
-use super::context::RoleContext;
+use super::context::{DataPlaneTls, RoleContext};
 use crate::args::kzg::{self, KzgArgs};
 use crate::args::nats::NatsArgs;
 use anyhow::Result;
@@ -46,7 +46,7 @@ struct Prover {
 
 /// Runs the role. It owns nothing, so it keeps no identity either.
 pub(crate) async fn run(nats: &NatsArgs, args: ProofServerArgs, cancel: CancellationToken) -> Result<()> {
-    let started = RoleContext::start(nats, Role::ProofServer, None, cancel.clone()).await?;
+    let started = RoleContext::start(nats, Role::ProofServer, None, DataPlaneTls::default(), cancel.clone()).await?;
     let Some(context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {
@@ -100,8 +100,7 @@ impl Prover {
     /// Loads or builds the fixed-base tables, so that the first proof is as fast as the others.
     async fn warm_up(self: &Arc<Self>) -> Result<()> {
         let prover = Arc::clone(self);
-        tokio::task::spawn_blocking(move || kzg::precompute(&prover.arithmetic.kzg, &prover.pool))
-            .await?;
+        tokio::task::spawn_blocking(move || kzg::precompute(&prover.arithmetic.kzg, &prover.pool)).await?;
         Ok(())
     }
 
