@@ -216,7 +216,9 @@ impl ShardMapStore {
             }
         }
         // Nobody watches tables, so the markers of removals serve nobody.
-        self.tables.forget_removals(&[">".to_owned()], Duration::ZERO).await?;
+        self.tables
+            .forget_removals(&[">".to_owned()], Duration::ZERO)
+            .await?;
         Ok(removed)
     }
 

@@ -90,6 +90,16 @@ pub struct SegmentRange {
     pub count: u64,
 }
 
+impl SegmentRange {
+    /// Whether the segment is in it.
+    pub fn contains(&self, segment: SegmentIndex) -> bool {
+        segment
+            .get()
+            .checked_sub(self.first.get())
+            .is_some_and(|offset| offset < self.count)
+    }
+}
+
 /// A full-piece cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub struct FullPieceStatus {
@@ -108,12 +118,7 @@ pub struct FullPieceStatus {
 impl FullPieceStatus {
     /// Whether it holds the segment.
     pub fn holds(&self, segment: SegmentIndex) -> bool {
-        self.segments.iter().any(|range| {
-            segment
-                .get()
-                .checked_sub(range.first.get())
-                .is_some_and(|offset| offset < range.count)
-        })
+        self.segments.iter().any(|range| range.contains(segment))
     }
 }
 

@@ -126,7 +126,9 @@ fn the_largest_pages_of_a_cache_fit() {
     let page = InventoryReply {
         epoch: u64::MAX,
         layout: u64::MAX,
-        items: (0..CacheInventory::MAX_ITEMS).map(|index| item(index.into())).collect(),
+        items: (0..CacheInventory::MAX_ITEMS)
+            .map(|index| item(index.into()))
+            .collect(),
         more: true,
     };
     assert_eq!(decode::<InventoryReply>(&encode(&page).unwrap()).unwrap(), page);

@@ -33,10 +33,7 @@ pub(super) trait Contents: Send + Sync + 'static {
 }
 
 /// Serves both requests until the services are dropped.
-pub(super) async fn serve<C: Contents>(
-    cluster: &Cluster,
-    contents: Arc<C>,
-) -> Result<(Service, Service)> {
+pub(super) async fn serve<C: Contents>(cluster: &Cluster, contents: Arc<C>) -> Result<(Service, Service)> {
     let inventory = {
         let contents = Arc::clone(&contents);
         cluster

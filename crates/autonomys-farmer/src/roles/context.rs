@@ -5,8 +5,9 @@ use crate::args::nats::NatsArgs;
 use anyhow::{Context, Result, ensure};
 use autonomys_cluster::members::{Member, MembersView, Membership};
 use autonomys_cluster::{Cluster, InstanceId, NatsOptions, Role};
-use autonomys_transfer::{Handlers, Peer, Pool, PoolOptions, Server, SessionKey};
+use autonomys_transfer::{Handlers, Peer, Pool, PoolOptions, Server, ServerOptions, SessionKey};
 use clap::Args;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +27,16 @@ pub(crate) struct DataPlaneArgs {
     /// Address that other members reach this one at, when it is not the one that this machine reaches NATS from
     #[arg(long, value_name = "IP")]
     pub(crate) advertise_address: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) tls: DataPlaneTls,
+}
+
+/// How bulk is protected on its way.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct DataPlaneTls {
+    /// Encrypt what members fetch from each other; all members of the cluster need it or none
+    #[arg(long)]
+    pub(crate) data_plane_tls: bool,
 }
 
 /// A started role.
@@ -49,6 +60,7 @@ impl RoleContext {
         nats: &NatsArgs,
         role: Role,
         state_directory: Option<&Path>,
+        tls: DataPlaneTls,
         cancel: CancellationToken,
     ) -> Result<Option<Self>> {
         let state = match state_directory {
@@ -71,15 +83,21 @@ impl RoleContext {
             |_| "unknown".to_string(),
             |host| host.to_string_lossy().into_owned(),
         );
-        let member = Member::new(instance, host, env!("CARGO_PKG_VERSION"));
+        let mut member = Member::new(instance, host, env!("CARGO_PKG_VERSION"));
+        member.data_plane_tls = tls.data_plane_tls;
         let own_session_key = member.session_key;
         let session_key = SessionKey::from(*own_session_key.expose());
         let membership = Membership::join(&cluster, member).await?;
         tokio::spawn(stop_on_conflict(membership.conflict(), instance, cancel.clone()));
+        tokio::spawn(name_those_that_differ(membership.view(), tls, cancel.clone()));
         let data_plane = CancellationToken::new();
+        let pool = PoolOptions {
+            tls: tls.data_plane_tls,
+            ..PoolOptions::default()
+        };
         tracing::info!(%instance, cluster = %cluster.name(), "joined");
         Ok(Some(Self {
-            pool: Pool::new(PoolOptions::default(), data_plane.clone()),
+            pool: Pool::new(pool, data_plane.clone()),
             cluster,
             membership,
             session_key,
@@ -98,10 +116,15 @@ impl RoleContext {
         handlers: Handlers,
     ) -> Result<SocketAddr> {
         let address = SocketAddr::new(args.listen_address, args.listen_port);
-        let server = Server::bind(
+        let options = ServerOptions {
+            tls: args.tls.data_plane_tls,
+            ..ServerOptions::default()
+        };
+        let server = Server::bind_with(
             address,
             self.session_key,
             handlers,
+            options,
             self.data_plane.clone(),
         )
         .await
@@ -179,6 +202,34 @@ async fn stop_on_conflict(
     if found {
         tracing::warn!("stopping: another process runs as {instance}");
         cancel.cancel();
+    }
+}
+
+/// Members of which some encrypt and some do not cannot fetch from each other: the operator is told who they are.
+async fn name_those_that_differ(mut members: MembersView, tls: DataPlaneTls, cancel: CancellationToken) {
+    let mut named = BTreeSet::new();
+    loop {
+        let changed = tokio::select! {
+            changed = members.changed() => changed,
+            () = cancel.cancelled() => None,
+        };
+        let Some(snapshot) = changed else { return };
+        for member in snapshot.members.values() {
+            let differs =
+                !member.data_plane_addresses.is_empty() && member.data_plane_tls != tls.data_plane_tls;
+            if differs && named.insert((member.id, member.run)) {
+                tracing::warn!(
+                    member = %member.id,
+                    host = member.host,
+                    "nothing can be fetched from this member: {}",
+                    if member.data_plane_tls {
+                        "it encrypts, this process does not; start all members with --data-plane-tls or none"
+                    } else {
+                        "it does not encrypt, this process does; start all members with --data-plane-tls or none"
+                    }
+                );
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cache_control;
 pub(crate) mod chain;
+mod checked_epoch;
 pub(crate) mod context;
 mod controller;
 mod full_piece_sharded_cache;

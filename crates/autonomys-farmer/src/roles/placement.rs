@@ -120,7 +120,10 @@ async fn load(store: &ShardMapStore, map: &ShardMap) -> anyhow::Result<PlacedMap
     let bytes = store.table(map).await?;
     let expected = map.table;
     let table = tokio::task::spawn_blocking(move || {
-        anyhow::ensure!(table_hash(&bytes) == expected, "the stored table has another hash");
+        anyhow::ensure!(
+            table_hash(&bytes) == expected,
+            "the stored table has another hash"
+        );
         Ok(ShardTable::from_bytes(&bytes)?)
     })
     .await??;

@@ -46,7 +46,14 @@ struct Prover {
 
 /// Runs the role. It owns nothing, so it keeps no identity either.
 pub(crate) async fn run(nats: &NatsArgs, args: ProofServerArgs, cancel: CancellationToken) -> Result<()> {
-    let started = RoleContext::start(nats, Role::ProofServer, None, DataPlaneTls::default(), cancel.clone()).await?;
+    let started = RoleContext::start(
+        nats,
+        Role::ProofServer,
+        None,
+        DataPlaneTls::default(),
+        cancel.clone(),
+    )
+    .await?;
     let Some(context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {

@@ -107,7 +107,11 @@ pub(crate) fn item_key(item: CacheItem, layout: u64) -> Option<ItemKey> {
 pub(crate) fn key_of(key: CacheKey, layout: u64) -> ItemKey {
     ItemKey {
         kind: kind_of(key.kind),
-        epoch: if key.kind == autonomys_cache::ItemKind::Piece { 0 } else { layout },
+        epoch: if key.kind == autonomys_cache::ItemKind::Piece {
+            0
+        } else {
+            layout
+        },
         piece_index: u64::from(key.piece_index),
         shard: key.shard,
     }

@@ -29,6 +29,7 @@ use node_pieces::NodePieces;
 use shard_map::Keeper;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use subspace_core_primitives::rpc::FarmerAppInfo;
 use tokio::task::JoinSet;
@@ -77,6 +78,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
         nats,
         Role::Controller,
         state_directory.as_deref(),
+        args.data_plane.tls,
         cancel.clone(),
     )
     .await?;
@@ -118,6 +120,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
     let mut tasks = JoinSet::new();
     let slot_connection = context.cluster.dedicated_connection("slots").await?;
     tasks.spawn(slots::run(slot_connection, shared.clone()));
+    let newest = Arc::new(AtomicU64::new(0));
     let admission = admission::Admission {
         arithmetic,
         pool,
@@ -125,6 +128,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
         members: context.members(),
         leading: election.leading(),
         fetcher: fetcher.clone().without(context.instance().to_string()),
+        newest: Arc::clone(&newest),
     };
     let keeper = Keeper::open(
         &context.cluster,

@@ -87,21 +87,22 @@ async fn item(key: ItemKey, placement: PlacementReceiver, piece: Option<Piece>) 
     tokio::task::spawn_blocking(make).await.ok().flatten()
 }
 
-/// All pieces of a segment from the node, in position order; `None` when the node does not have all of them.
-pub(super) async fn fetch_segment(
-    node: &NodeClient,
-    segment_index: SegmentIndex,
-) -> Result<Option<Vec<Piece>>, autonomys_node_rpc::NodeRpcError> {
+/// The pieces of a segment that the node has, by position. A node that does not answer is not asked for the rest.
+pub(super) async fn fetch_segment(node: &NodeClient, segment_index: SegmentIndex) -> Vec<Option<Piece>> {
     let first = u64::from(segment_index.first_piece_index());
-    let mut pieces = futures::stream::iter(first..first + NUM_PIECES_IN_SEGMENT as u64)
+    let mut answers = futures::stream::iter(first..first + NUM_PIECES_IN_SEGMENT as u64)
         .map(|index| node.piece(PieceIndex::from(index)))
         .buffered(PIECES_IN_FLIGHT);
-    let mut segment = Vec::with_capacity(NUM_PIECES_IN_SEGMENT);
-    while let Some(piece) = pieces.next().await {
-        match piece? {
-            Some(piece) => segment.push(piece),
-            None => return Ok(None),
+    let mut pieces = Vec::with_capacity(NUM_PIECES_IN_SEGMENT);
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(piece) => pieces.push(piece),
+            Err(error) => {
+                tracing::debug!(%error, segment = %segment_index, "the node gave no piece");
+                break;
+            }
         }
     }
-    Ok(Some(segment))
+    pieces.resize(NUM_PIECES_IN_SEGMENT, None);
+    pieces
 }

@@ -10,7 +10,8 @@ use autonomys_cluster::segment_headers::{AppendError, SegmentHeaders};
 use autonomys_cluster::settings::{Settings, SettingsError};
 use autonomys_node_rpc::{ArchivedSegment, NodeClient};
 use futures::StreamExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use subspace_core_primitives::segments::{SegmentHeader, SegmentIndex};
 use tokio::sync::{mpsc, watch};
@@ -36,6 +37,7 @@ pub(super) async fn run(
     admission: Admission,
 ) -> Result<()> {
     let headers = SegmentHeaders::open(&cluster).await?;
+    let newest = Arc::clone(&admission.newest);
     let (admitted_sender, admitted) = watch::channel(0_u64);
     let mut tasks = JoinSet::new();
     tasks.spawn(count_admitted(headers.clone(), admitted_sender));
@@ -48,7 +50,9 @@ pub(super) async fn run(
     check.reset();
     let recorded = AtomicBool::new(false);
     loop {
-        let follow = follow(&cluster, &shared, &headers, &recorded, &admitted, &mut tasks);
+        let follow = follow(
+            &cluster, &shared, &headers, &recorded, &newest, &admitted, &mut tasks,
+        );
         let lost = tokio::select! {
             () = shared.cancel.cancelled() => return Ok(()),
             ended = follow => ended?,
@@ -65,6 +69,7 @@ async fn follow(
     shared: &Shared,
     headers: &SegmentHeaders,
     recorded: &AtomicBool,
+    newest: &AtomicU64,
     admitted: &watch::Receiver<u64>,
     tasks: &mut JoinSet<()>,
 ) -> Result<String> {
@@ -75,6 +80,7 @@ async fn follow(
             Err(error) => tracing::warn!(%error, "the segment headers cannot be read yet, trying again"),
         }
     };
+    newest.fetch_max(known.len() as u64, Ordering::Relaxed);
     let next = known.last().map_or(SegmentIndex::ZERO, |header| {
         header.segment_index().saturating_add(SegmentIndex::ONE)
     });
@@ -96,6 +102,7 @@ async fn follow(
                 continue;
             }
         };
+        newest.fetch_max(u64::from(segment.header.segment_index()) + 1, Ordering::Relaxed);
         if segment.must_acknowledge() {
             tasks.spawn(acknowledge(shared.node.clone(), segment, admitted.clone()));
         }

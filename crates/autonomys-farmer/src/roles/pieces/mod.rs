@@ -5,6 +5,8 @@
 //! one more than a split piece needs, and the next one when somebody is late. Bytes are checked against their hash on arrival.
 
 mod sources;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use sources::{Members, whole};
 
@@ -14,7 +16,9 @@ use autonomys_cluster::Cluster;
 use autonomys_cluster::members::MembersView;
 use autonomys_cluster::store::StoreError;
 use autonomys_transfer::limits::MAX_ITEM_LEN;
-use autonomys_transfer::{FetchOptions, Fetched as FetchedItems, ItemKey, Outcome, Pool, TransferError, Want};
+use autonomys_transfer::{
+    FetchOptions, Fetched as FetchedItems, ItemKey, Outcome, Pool, TransferError, Want,
+};
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
@@ -130,7 +134,11 @@ impl PieceFetcher {
     }
 
     /// Fetches pieces, asking the tiers in their order.
-    pub(crate) async fn fetch(&self, wanted: impl IntoIterator<Item = PieceIndex>, tiers: &[Tier]) -> Fetched {
+    pub(crate) async fn fetch(
+        &self,
+        wanted: impl IntoIterator<Item = PieceIndex>,
+        tiers: &[Tier],
+    ) -> Fetched {
         let mut fetched = Fetched::default();
         let wanted: BTreeSet<_> = wanted.into_iter().collect();
         let mut pieces = self.fetch_stream(wanted.into_iter().collect(), tiers);
@@ -159,7 +167,10 @@ impl PieceFetcher {
                 () = closed.closed() => {}
             }
         });
-        stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver))).boxed()
+        stream::unfold(receiver, async |mut receiver| {
+            Some((receiver.recv().await?, receiver))
+        })
+        .boxed()
     }
 
     async fn run(&self, wanted: Vec<PieceIndex>, tiers: &[Tier], sender: mpsc::Sender<FetchedPiece>) {
@@ -171,12 +182,22 @@ impl PieceFetcher {
             // Who is asked in one go, and the next ones for what is still missing.
             let mut round = 0;
             while !pending.is_empty() {
-                let Some(wants) = self.wants(tier, tiers, round, &pending) else { break };
-                let before = self.placement.borrow().as_ref().map(|maps| maps.current().map.version);
+                let Some(wants) = self.wants(tier, tiers, round, &pending) else {
+                    break;
+                };
+                let before = self
+                    .placement
+                    .borrow()
+                    .as_ref()
+                    .map(|maps| maps.current().map.version);
                 self.ask(tier, wants, &mut pending, &sender).await;
                 round += 1;
                 // Owners are asked again only when others own the items by now.
-                let after = self.placement.borrow().as_ref().map(|maps| maps.current().map.version);
+                let after = self
+                    .placement
+                    .borrow()
+                    .as_ref()
+                    .map(|maps| maps.current().map.version);
                 if tier == Tier::FullPieceCaches || (tier == Tier::Owners && after == before) {
                     break;
                 }
@@ -220,7 +241,8 @@ impl PieceFetcher {
                     let mut want = members.owners(placement.as_deref(), index);
                     // Whole pieces are the same everywhere: whoever is late can be outrun by a full-piece cache.
                     if want.need == 1 && !want.sources.is_empty() && tiers.contains(&Tier::FullPieceCaches) {
-                        want.sources.extend(members.holders(index, sources::piece_key(index)));
+                        want.sources
+                            .extend(members.holders(index, sources::piece_key(index)));
                     }
                     want
                 }
@@ -229,7 +251,9 @@ impl PieceFetcher {
             };
             (index, want)
         });
-        let wants: Vec<_> = wants.filter(|(_, want)| want.sources.len() >= want.need).collect();
+        let wants: Vec<_> = wants
+            .filter(|(_, want)| want.sources.len() >= want.need)
+            .collect();
         Some(wants).filter(|wants| !wants.is_empty())
     }
 
@@ -243,7 +267,11 @@ impl PieceFetcher {
     ) {
         let coding = self.coding().map_or(ItemCoding::PIECE, |(coding, _)| coding);
         let split = tier == Tier::Owners && wants.iter().any(|(_, want)| want.need > 1);
-        let item_len = if split { coding.item_len(PIECE_SIZE) } else { MAX_ITEM_LEN };
+        let item_len = if split {
+            coding.item_len(PIECE_SIZE)
+        } else {
+            MAX_ITEM_LEN
+        };
         let (indexes, wants): (Vec<_>, Vec<_>) = wants.into_iter().unzip();
         let options = FetchOptions {
             item_deadline: match tier {
@@ -260,7 +288,9 @@ impl PieceFetcher {
             .buffer_unordered(DECODED_AT_ONCE);
         while let Some((fetched, piece)) = answers.next().await {
             let index = indexes[fetched.want];
-            let Some(state) = pending.get_mut(&index) else { continue };
+            let Some(state) = pending.get_mut(&index) else {
+                continue;
+            };
             note(index, &fetched, state);
             if piece.is_some()
                 && let Some(Pending { took, from }) = pending.remove(&index)

@@ -78,7 +78,9 @@ impl Members {
 
     /// The owners of a piece by all maps that count, newest first; each is asked for the part that it holds.
     pub(super) fn owners(&self, placement: Option<&Placement>, index: PieceIndex) -> Want {
-        let Some(placement) = placement else { return whole(Vec::new()) };
+        let Some(placement) = placement else {
+            return whole(Vec::new());
+        };
         let (coding, layout) = (placement.coding(), placement.layout());
         let mut asked = BTreeSet::new();
         let mut sources = Vec::new();

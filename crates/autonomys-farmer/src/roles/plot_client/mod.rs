@@ -15,7 +15,7 @@ mod signing;
 mod submitting;
 
 use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
-use super::context::RoleContext;
+use super::context::{DataPlaneTls, RoleContext};
 use crate::args::kzg::KzgArgs;
 use crate::args::nats::NatsArgs;
 use crate::args::path::FarmPath;
@@ -62,6 +62,8 @@ pub(crate) struct PlotClientArgs {
     #[arg(long, value_name = "DIR")]
     base_path: Option<PathBuf>,
     #[command(flatten)]
+    tls: DataPlaneTls,
+    #[command(flatten)]
     kzg: KzgArgs,
 }
 
@@ -100,8 +102,14 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: Cancellat
         .clone()
         .unwrap_or_else(|| args.farms[0].directory.clone());
     farms::raise_file_limit(args.farms.len() as u64 * FILES_PER_FARM);
-    let started =
-        RoleContext::start(nats, Role::PlotClient, Some(&state_directory), cancel.clone()).await?;
+    let started = RoleContext::start(
+        nats,
+        Role::PlotClient,
+        Some(&state_directory),
+        args.tls,
+        cancel.clone(),
+    )
+    .await?;
     let Some(context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {

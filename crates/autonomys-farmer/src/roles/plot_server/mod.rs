@@ -122,7 +122,14 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotServerArgs, cancel: Cancellat
         let directory = directory.clone();
         Arc::new(tokio::task::spawn_blocking(move || Spool::open(&directory)).await??)
     };
-    let started = RoleContext::start(nats, Role::PlotServer, Some(&directory), cancel.clone()).await?;
+    let started = RoleContext::start(
+        nats,
+        Role::PlotServer,
+        Some(&directory),
+        args.data_plane.tls,
+        cancel.clone(),
+    )
+    .await?;
     let Some(mut context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {

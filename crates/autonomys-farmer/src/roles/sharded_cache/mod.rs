@@ -62,6 +62,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ShardedCacheArgs, cancel: Cancell
         nats,
         Role::ShardedCache,
         Some(&state_directory),
+        args.data_plane.tls,
         cancel.clone(),
     )
     .await?;
@@ -100,7 +101,11 @@ pub(crate) async fn run(nats: &NatsArgs, args: ShardedCacheArgs, cancel: Cancell
     let filler = Filler {
         fetcher: fetcher.without(own_id.clone()),
     };
-    let control = Arc::new(Control::new(Arc::clone(&store), filler.clone(), placement.clone()));
+    let control = Arc::new(Control::new(
+        Arc::clone(&store),
+        filler.clone(),
+        placement.clone(),
+    ));
     let services = cache_control::serve(&context.cluster, control).await?;
     let synchroniser = Synchroniser {
         filler,

@@ -1,7 +1,7 @@
 //! The check of everything stored that begins a new epoch: every item is read once and dropped when its hash is wrong.
 
 use super::store::Store;
-use autonomys_cache::CacheKey;
+use autonomys_cache::{CacheKey, Lookup};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ impl Rescan {
         let done = Arc::new(AtomicBool::new(false));
         let checked = {
             let store = Arc::clone(&store);
-            let read = move || store.checked_epoch().unwrap_or(0) >= epoch;
+            let read = move || store.checked_epoch.get() >= epoch;
             tokio::task::spawn_blocking(read).await.unwrap_or(false)
         };
         if checked {
@@ -74,7 +74,7 @@ async fn check_all(store: &Arc<Store>, epoch: u64) {
     }
     tracing::info!(epoch, items = total, damaged, "all items are checked");
     let store = Arc::clone(store);
-    let remember = move || store.set_checked_epoch(epoch);
+    let remember = move || store.checked_epoch.set(epoch);
     if let Ok(Err(error)) = tokio::task::spawn_blocking(remember).await {
         tracing::warn!("the check would be done again after a restart: {error:#}");
     }
@@ -95,6 +95,7 @@ async fn keys(store: &Arc<Store>) -> Option<Vec<CacheKey>> {
 fn check(store: &Store, keys: &[CacheKey]) -> usize {
     let Some(layout) = store.layout() else { return 0 };
     keys.iter()
-        .filter(|key| layout.is_here(key) && store.get(&layout, key).is_none())
+        .filter(|key| matches!(layout.slab.verify(key), Lookup::Corrupt))
+        .inspect(|_| store.damaged.notify_one())
         .count()
 }

@@ -1,9 +1,9 @@
 //! Which items of the history are this cache's by a shard map.
 
 use crate::roles::placement::PlacedMap;
-use autonomys_cache::placement::{MAX_POSITIONS, NUM_SHARDS, VirtualShard};
 use autonomys_cache::CacheKey;
 use autonomys_cache::coding::ItemCoding;
+use autonomys_cache::placement::{MAX_POSITIONS, NUM_SHARDS, VirtualShard};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Range;

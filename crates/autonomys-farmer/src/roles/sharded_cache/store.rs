@@ -1,16 +1,15 @@
 //! The slab of a sharded cache as epochs change it: what it holds, in which layout, and how it is laid out anew.
 
+use crate::roles::checked_epoch::CheckedEpoch;
 use crate::roles::store_items;
 use anyhow::{Context, Result};
 use autonomys_cache::coding::ItemCoding;
-use autonomys_cache::{
-    CacheError, CacheKey, ItemKind, Lookup, SlabOptions, SlabPath, SlabStore, StoredItem,
-};
+use autonomys_cache::{CacheError, CacheKey, ItemKind, Lookup, SlabOptions, SlabPath, SlabStore, StoredItem};
 use autonomys_cluster::settings::CacheSettings;
 use autonomys_transfer::{Item, ItemKey};
 use bytes::Bytes;
 use parking_lot::RwLock;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use subspace_core_primitives::pieces::PIECE_SIZE;
@@ -18,8 +17,6 @@ use tokio::sync::Notify;
 
 /// Readers of the old slab end within the time of a disk read.
 const READERS_PAUSE: Duration = Duration::from_millis(20);
-/// Beside the slab: the epoch in which all items were last checked.
-const EPOCH_FILE: &str = "checked-epoch";
 
 /// The slab in one layout.
 #[derive(Debug)]
@@ -72,13 +69,16 @@ pub(super) struct Store {
     layout: RwLock<Option<Arc<Layout>>>,
     /// Rung when an item was found damaged and dropped.
     pub(super) damaged: Notify,
+    pub(super) checked_epoch: CheckedEpoch,
 }
 
 impl Store {
     /// Opens the slab for these settings; what was stored in another layout is dropped. Blocking.
     pub(super) fn open(paths: Vec<SlabPath>, identity: [u8; 32], settings: CacheSettings) -> Result<Self> {
         let layout = open(&paths, identity, settings)?;
+        let directory = paths.first().map_or(Path::new("."), |path| &path.directory);
         Ok(Self {
+            checked_epoch: CheckedEpoch::of(directory),
             paths,
             identity,
             layout: RwLock::new(Some(Arc::new(layout))),
@@ -139,25 +139,6 @@ impl Store {
             }
         }
     }
-
-    /// The epoch in which everything was last checked. Blocking.
-    pub(super) fn checked_epoch(&self) -> Option<u64> {
-        std::fs::read_to_string(self.epoch_file()).ok()?.trim().parse().ok()
-    }
-
-    /// Remembers that everything was checked in this epoch. Blocking.
-    pub(super) fn set_checked_epoch(&self, epoch: u64) -> Result<()> {
-        let file = self.epoch_file();
-        let temporary = file.with_extension("tmp");
-        std::fs::write(&temporary, format!("{epoch}\n"))
-            .and_then(|()| std::fs::rename(&temporary, &file))
-            .with_context(|| format!("cannot write {}", file.display()))
-    }
-
-    fn epoch_file(&self) -> PathBuf {
-        let directory = self.paths.first().map_or(Path::new("."), |path| &path.directory);
-        directory.join(EPOCH_FILE)
-    }
 }
 
 fn open(paths: &[SlabPath], identity: [u8; 32], settings: CacheSettings) -> Result<Layout> {
@@ -165,6 +146,8 @@ fn open(paths: &[SlabPath], identity: [u8; 32], settings: CacheSettings) -> Resu
     let options = SlabOptions {
         identity,
         slot_size: u32::try_from(coding.item_len(PIECE_SIZE))?,
+        // The cluster's item type has changed, maybe while this cache was away: what lies there is of no use.
+        reformat: true,
     };
     let slab = SlabStore::open(paths, options)?;
     let mut dropped = 0_u64;
@@ -177,7 +160,11 @@ fn open(paths: &[SlabPath], identity: [u8; 32], settings: CacheSettings) -> Resu
         }
     }
     if dropped > 0 {
-        tracing::info!(dropped, item_type = settings.item_type, "items of another item type are dropped");
+        tracing::info!(
+            dropped,
+            item_type = settings.item_type,
+            "items of another item type are dropped"
+        );
     }
     Ok(Layout {
         settings,

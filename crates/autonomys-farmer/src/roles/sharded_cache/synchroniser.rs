@@ -122,7 +122,11 @@ impl Synchroniser {
         };
         let changed = own.as_ref() != Some(&wanted);
         if changed && own.as_ref().is_none_or(|own| own.epoch <= wanted.epoch) {
-            tracing::info!(epoch = wanted.epoch, item_type = wanted.item_type, "new cache epoch");
+            tracing::info!(
+                epoch = wanted.epoch,
+                item_type = wanted.item_type,
+                "new cache epoch"
+            );
             self.state.rescan = None;
             self.state.done_version = 0;
             self.report(context);
@@ -140,7 +144,8 @@ impl Synchroniser {
 
     /// One pass over the whole share; `false` when something has changed meanwhile, so that the next has to begin at once.
     async fn pass(&mut self, context: &RoleContext, segments: &mut Segments) -> Result<bool> {
-        let (Some(layout), Some(placement)) = (self.store.layout(), self.placement.borrow_and_update().clone())
+        let (Some(layout), Some(placement)) =
+            (self.store.layout(), self.placement.borrow_and_update().clone())
         else {
             return Ok(true);
         };
@@ -202,7 +207,10 @@ impl Synchroniser {
         };
         if self.state.missing > 0 {
             let missing = self.state.missing;
-            tracing::info!(missing, "some items cannot be had at the moment, trying again later");
+            tracing::info!(
+                missing,
+                "some items cannot be had at the moment, trying again later"
+            );
         }
         if self.state.fruitless == 0 || self.state.fruitless >= FRUITLESS_PASSES {
             self.state.done_version = placement.current().map.version;
@@ -266,7 +274,9 @@ impl Synchroniser {
         if self.state.done_version != version || since.elapsed() < RELEASE_AFTER {
             return;
         }
-        let Ok((share, survey)) = self.survey(&layout, &placement).await else { return };
+        let Ok((share, survey)) = self.survey(&layout, &placement).await else {
+            return;
+        };
         if self.state.released == Some((version, survey.oldest)) {
             return;
         }
@@ -274,7 +284,8 @@ impl Synchroniser {
             let keys = layout.slab.keys().into_iter().map(|(key, _)| key);
             let keys = share.not_wanted(keys, &survey);
             // Ours without room stay as long as nothing else needs the place.
-            let (_ours, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| share.contains(key));
+            let (ours, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| share.contains(key));
+            layout.slab.release(&ours);
             others.iter().filter(|key| layout.slab.remove(key)).count()
         });
         if let Ok(items) = let_go.await {
@@ -287,9 +298,16 @@ impl Synchroniser {
 
     /// Waits for a reason for the next pass.
     async fn wait(&mut self, segments: &mut Segments, rescanned: &Notify) -> Result<()> {
-        let mut pause = if self.state.missing > 0 { RETRY_INTERVAL } else { IDLE_INTERVAL };
+        let mut pause = if self.state.missing > 0 {
+            RETRY_INTERVAL
+        } else {
+            IDLE_INTERVAL
+        };
         if let Some((version, since)) = self.state.single_since
-            && self.state.released.is_none_or(|(released, _)| released != version)
+            && self
+                .state
+                .released
+                .is_none_or(|(released, _)| released != version)
         {
             pause = pause.min(RELEASE_AFTER.saturating_sub(since.elapsed()) + MEMBERS_SETTLE);
         }
@@ -317,7 +335,11 @@ impl Synchroniser {
         let newest = self.placement.borrow().as_ref().map_or(0, |placement| {
             let map = &placement.current().map;
             // A map of another epoch says nothing about this one.
-            if map.epoch == layout.settings.epoch { map.version } else { u64::MAX }
+            if map.epoch == layout.settings.epoch {
+                map.version
+            } else {
+                u64::MAX
+            }
         });
         let rescanned = state.rescan.as_ref().is_some_and(Rescan::is_done);
         context.update(|member| {

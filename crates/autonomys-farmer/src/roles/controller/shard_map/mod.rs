@@ -95,7 +95,9 @@ impl Keeper {
         let placement = self.placement.borrow().clone();
         let known = placement.as_ref().map(|placement| &placement.current().map);
         let caches = plan::caches(&self.members.current());
-        let in_transition = placement.as_ref().is_some_and(|placement| placement.maps.len() > 1);
+        let in_transition = placement
+            .as_ref()
+            .is_some_and(|placement| placement.maps.len() > 1);
         let step = planner.step(Instant::now(), &settings, known, in_transition, &caches);
         if step == Step::Wait {
             return Ok(());
@@ -118,7 +120,10 @@ impl Keeper {
             Step::Wait => return Ok(()),
             Step::Retire => {
                 let maps = stored.context("there is a map")?;
-                tracing::info!(version = maps.current.version, "all caches have their share of the shard map");
+                tracing::info!(
+                    version = maps.current.version,
+                    "all caches have their share of the shard map"
+                );
                 ShardMaps {
                     previous: Vec::new(),
                     ..maps
@@ -201,7 +206,9 @@ impl Keeper {
     async fn put_back(&self, placement: &Placement) -> Result<()> {
         tracing::warn!("JetStream has lost the shard map; storing it again");
         for placed in &placement.maps {
-            self.store.put_table(placed.map.table, &placed.table.to_bytes()).await?;
+            self.store
+                .put_table(placed.map.table, &placed.table.to_bytes())
+                .await?;
         }
         let mut maps = placement.maps.iter().map(|placed| placed.map.clone());
         let current = maps.next().context("a placement has a map")?;

@@ -88,7 +88,10 @@ impl Planner {
         in_transition: bool,
         caches: &[Cache],
     ) -> Step {
-        let by_id: BTreeMap<_, _> = caches.iter().map(|cache| (cache.member.instance, cache)).collect();
+        let by_id: BTreeMap<_, _> = caches
+            .iter()
+            .map(|cache| (cache.member.instance, cache))
+            .collect();
         self.note_silence(now, current, &by_id);
         let epoch_begins = current.is_none_or(|map| map.epoch != settings.epoch);
         if epoch_begins && self.waits_for_late(now, settings, caches) {
@@ -96,7 +99,11 @@ impl Planner {
             return Step::Wait;
         }
         let wanted = self.wanted(now, settings, current, &by_id);
-        let lost = current.is_some_and(|map| map.members.iter().any(|member| self.is_lost(now, member.instance)));
+        let lost = current.is_some_and(|map| {
+            map.members
+                .iter()
+                .any(|member| self.is_lost(now, member.instance))
+        });
         // One transition at a time, unless the present one can never end.
         if let Some(map) = current
             && in_transition
@@ -109,7 +116,11 @@ impl Planner {
                     .is_some_and(|cache| cache.epoch == settings.epoch && cache.done >= map.version)
             };
             self.proposal = None;
-            return if map.members.iter().all(done) { Step::Retire } else { Step::Wait };
+            return if map.members.iter().all(done) {
+                Step::Retire
+            } else {
+                Step::Wait
+            };
         }
         if wanted.is_empty() || (!epoch_begins && current.is_some_and(|map| map.members == wanted)) {
             self.proposal = None;
@@ -291,7 +302,11 @@ mod tests {
             ..cache()
         };
         let caches: Vec<_> = caches.into_iter().chain([closed]).collect();
-        assert_eq!(scene.look_for(GRACE, &caches), Step::Wait, "its store is not open");
+        assert_eq!(
+            scene.look_for(GRACE, &caches),
+            Step::Wait,
+            "its store is not open"
+        );
     }
 
     #[test]
@@ -317,7 +332,11 @@ mod tests {
         scene.publish(step);
         let step = scene.look_for(2 * SETTLE, &caches[..3]);
         assert_eq!(scene.publish(step), 3);
-        assert_eq!(scene.look_for(GRACE, &caches), Step::Wait, "the third still copies");
+        assert_eq!(
+            scene.look_for(GRACE, &caches),
+            Step::Wait,
+            "the third still copies"
+        );
         for cache in &mut caches[..2] {
             cache.done = 2;
         }
