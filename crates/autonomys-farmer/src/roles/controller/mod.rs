@@ -55,7 +55,7 @@ pub(crate) struct ControllerArgs {
     #[arg(long, value_name = "TYPE")]
     cache_item_type: Option<ItemCoding>,
     /// Seconds of silence after which the items of a sharded cache are given to the others
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(10..=604_800))]
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=604_800))]
     cache_grace_secs: u64,
     #[command(flatten)]
     data_plane: DataPlaneArgs,
