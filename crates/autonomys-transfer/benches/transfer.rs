@@ -1,11 +1,12 @@
 //! Whole pieces over loopback, against a bare TCP copy of the same bytes in the same process and run.
 //!
 //! Rounds of both alternate, so that a machine that gets busier slows down both; the best round of each counts. Wall time says what
-//! a reader sees, processor time what a byte costs whatever else runs. `cargo bench -p autonomys-transfer`; `ROUNDS=n` for more of them.
+//! a reader sees, processor time what a byte costs whatever else runs. `cargo bench -p autonomys-transfer`; `ROUNDS=n` for more of them, `ONLY=fetch` for
+//! one path (to profile it), `CONNECTIONS=n` for another number of connections to the peer.
 
 use autonomys_transfer::{
     FetchOptions, Handlers, Item, ItemKey, ItemSink, ItemSource, OpenSector, Peer, Pool, PoolOptions,
-    Refusal, SectorKey, SectorSource, Server, SessionKey, Source, Want,
+    Refusal, SectorKey, SectorSource, Server, ServerOptions, SessionKey, Source, Want,
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -179,6 +180,34 @@ async fn sector(pool: &Pool, peer: &Peer) {
     assert_eq!(bytes, PIECES as usize * PIECE);
 }
 
+async fn data_plane(handlers: Handlers, tls: bool) -> (Pool, Arc<Peer>, Server) {
+    let key = SessionKey::random();
+    let options = ServerOptions {
+        tls,
+        ..ServerOptions::default()
+    };
+    let server = Server::bind_with("127.0.0.1:0", key, handlers, options, CancellationToken::new())
+        .await
+        .expect("a free port");
+    let peer = Arc::new(Peer {
+        member: "bench".to_owned(),
+        address: server.local_addr(),
+        session_key: key,
+    });
+    let mut options = PoolOptions {
+        tls,
+        ..PoolOptions::default()
+    };
+    if let Some(connections) = setting("CONNECTIONS") {
+        options.connections_per_peer = connections;
+    }
+    (Pool::new(options, CancellationToken::new()), peer, server)
+}
+
+fn setting(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 async fn run(rounds: usize) {
     let pieces: Vec<_> = (0..PIECES)
         .map(|index| Item::new(vec![index as u8; PIECE].into()))
@@ -191,26 +220,26 @@ async fn run(rounds: usize) {
         sink: Arc::new(pieces.clone()),
         sectors: Arc::new(pieces.clone()),
     };
-    let key = SessionKey::random();
-    let server = Server::bind("127.0.0.1:0", key, handlers, CancellationToken::new())
-        .await
-        .expect("a free port");
-    let peer = Arc::new(Peer {
-        member: "bench".to_owned(),
-        address: server.local_addr(),
-        session_key: key,
-    });
-    let pool = Pool::new(PoolOptions::default(), CancellationToken::new());
+    let (pool, peer, server) = data_plane(handlers.clone(), false).await;
+    let (tls_pool, tls_peer, tls_server) = data_plane(handlers, true).await;
     let only = std::env::var("ONLY").unwrap_or_default();
     let mut best: Vec<(&str, Measured)> = Vec::new();
     for round in 0..=rounds {
-        for what in ["plain TCP copy", "get", "fetch", "put", "sector"] {
+        for what in [
+            "plain TCP copy",
+            "get",
+            "fetch",
+            "put",
+            "sector",
+            "fetch over TLS",
+        ] {
             if !only.is_empty() && what != only {
                 continue;
             }
             let measured = match what {
                 "get" => measure(get(&pool, &peer)).await,
                 "fetch" => measure(fetch(&pool, &peer)).await,
+                "fetch over TLS" => measure(fetch(&tls_pool, &tls_peer)).await,
                 "put" => measure(put(&pool, &peer, &pieces)).await,
                 "sector" => measure(sector(&pool, &peer)).await,
                 _ => measure(plain(&mut stream, &mut buffer)).await,
@@ -240,17 +269,16 @@ async fn run(rounds: usize) {
         );
     }
     server.shutdown().await;
+    tls_server.shutdown().await;
 }
 
 fn main() {
-    let rounds = std::env::var("ROUNDS")
-        .ok()
-        .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(20);
+    let rounds = setting("ROUNDS").unwrap_or(20);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime")
-        .block_on(run(rounds));
+        .block_on(async { tokio::spawn(run(rounds)).await })
+        .expect("no round fails");
 }

@@ -262,6 +262,12 @@ pub enum TransferError {
         /// Key of the item.
         key: ItemKey,
     },
+    /// More keys than this peer takes in one request.
+    #[error("the peer takes at most {limit} keys in one request")]
+    TooManyKeys {
+        /// Its limit.
+        limit: usize,
+    },
     /// An item that is longer than the caller of `Pool::fetch` expects any to be.
     #[error("{key} has {length} bytes, more than such an item may have; it has to be fetched elsewhere")]
     ItemTooLong {

@@ -10,7 +10,7 @@ use crate::limits::{
     MAX_PENDING_HANDSHAKES, MAX_SERVER_CONNECTIONS, SERVER_PUT_BUDGET, SERVER_SEND_BUDGET, Timeouts,
 };
 use crate::source::Handlers;
-use crate::tls::ServerTls;
+use crate::tls::{self, ServerTls};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,29 +197,25 @@ async fn serve(
     stream
         .set_nodelay(true)
         .map_err(|error| TransferError::io("setting TCP_NODELAY", &error))?;
-    let Some(tls) = &shared.tls else {
+    let Some(server_tls) = &shared.tls else {
         let (stream, _place) = let_in(stream, shared, handshake, &[]).await?;
         let (input, output) = stream.into_split();
         return connection::run(input, output, shared, cancel.child_token()).await;
     };
-    match tls.accept(stream, &shared.timeouts).await {
-        Ok((stream, binding)) => {
-            let (stream, _place) = let_in(stream, shared, handshake, &binding).await?;
-            let (input, output) = tokio::io::split(stream);
-            connection::run(input, output, shared, cancel.child_token()).await
-        }
-        Err((error, without_tls)) => {
-            if let Some(stream) = without_tls {
-                refuse(
-                    stream,
-                    shared,
-                    &Refusal::new(ErrorCode::TlsRequired, error.to_string()),
-                )
-                .await?;
-            }
-            Err(error)
-        }
+    if !tls::begins_with_tls(&stream, &shared.timeouts).await? {
+        let error = TransferError::TlsRequired;
+        refuse(
+            stream,
+            shared,
+            &Refusal::new(ErrorCode::TlsRequired, error.to_string()),
+        )
+        .await?;
+        return Err(error);
     }
+    let (stream, binding) = server_tls.accept(stream, &shared.timeouts).await?;
+    let (stream, _place) = let_in(stream, shared, handshake, &binding).await?;
+    let (input, output) = tokio::io::split(stream);
+    connection::run(input, output, shared, cancel.child_token()).await
 }
 
 /// The handshake, and a place among the connections.

@@ -49,29 +49,31 @@ impl ServerTls {
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
-    /// The TLS handshake of an accepted connection. A peer that starts without TLS is told so by the caller: it gets the connection
-    /// back, untouched.
+    /// The TLS handshake of an accepted connection.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
         times: &Timeouts,
-    ) -> Result<(server::TlsStream<TcpStream>, Binding), (TransferError, Option<TcpStream>)> {
-        let mut first = [0];
-        let accept = async {
-            let peeked = stream.peek(&mut first).await;
-            match peeked.map_err(|error| (TransferError::io("reading from the peer", &error), None))? {
-                0 => return Err((TransferError::ConnectionClosed, None)),
-                _ if first[0] != HANDSHAKE_RECORD => return Err((TransferError::TlsRequired, Some(stream))),
-                _ => {}
-            }
-            let stream = self.0.accept(stream).await;
-            let stream = stream.map_err(|error| (TransferError::io("the TLS handshake", &error), None))?;
-            let binding = binding(stream.get_ref().1).map_err(|error| (error, None))?;
-            Ok((stream, binding))
-        };
-        timeout(times.handshake, accept)
+    ) -> Result<(server::TlsStream<TcpStream>, Binding), TransferError> {
+        let stream = timeout(times.handshake, self.0.accept(stream))
             .await
-            .unwrap_or_else(|_| Err((timed_out(times), None)))
+            .map_err(|_| timed_out(times))?
+            .map_err(|error| TransferError::io("the TLS handshake", &error))?;
+        let binding = binding(stream.get_ref().1)?;
+        Ok((stream, binding))
+    }
+}
+
+/// Whether an accepted connection begins as TLS does. Takes nothing from it.
+pub(crate) async fn begins_with_tls(stream: &TcpStream, times: &Timeouts) -> Result<bool, TransferError> {
+    let mut first = [0];
+    let count = timeout(times.handshake, stream.peek(&mut first))
+        .await
+        .map_err(|_| timed_out(times))?
+        .map_err(|error| TransferError::io("reading from the peer", &error))?;
+    match count {
+        0 => Err(TransferError::ConnectionClosed),
+        _ => Ok(first[0] == HANDSHAKE_RECORD),
     }
 }
 

@@ -18,7 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -433,6 +433,22 @@ async fn a_hung_peer_fails_after_its_time_and_the_deadline_ends_all() {
         fetched.iter().filter(|fetched| !fetched.asked.is_empty()).count(),
         2
     );
+    // Who failed is asked last from then on.
+    let (hung, quick) = (
+        start("hung too", Place::new()).await,
+        start("quick", Place::new()).await,
+    );
+    hung.place.stick();
+    let one_at_a_time = FetchOptions {
+        bytes_in_flight: 1,
+        ..short
+    };
+    let wants = (0..10)
+        .map(|index| whole(index, &[&hung.peer, &quick.peer]))
+        .collect();
+    let fetched = fetch_all(&pool, wants, one_at_a_time).await;
+    assert!(fetched.iter().all(|fetched| fetched.complete));
+    assert_eq!((hung.place.asked(), quick.place.asked()), (1, 10));
     // A peer that is slow but gives something now and then has not hung.
     let patient = FetchOptions {
         item_deadline: Duration::from_secs(5),
@@ -454,6 +470,61 @@ async fn a_hung_peer_fails_after_its_time_and_the_deadline_ends_all() {
     eventually("the peer is asked", || running.place.open_streams() > 0).await;
     drop(fetch);
     eventually("everything is cancelled", || running.place.open_streams() == 0).await;
+}
+
+/// Passes connections on, with another number of keys in the server's `Welcome`.
+async fn fewer_keys(running: &Running, max_keys: u8) -> Arc<Peer> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer = Peer {
+        address: listener.local_addr().unwrap(),
+        ..(*running.peer).clone()
+    };
+    let address = running.peer.address;
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(address).await.unwrap();
+            tokio::spawn(async move {
+                for kind in [
+                    FrameKind::Hello,
+                    FrameKind::Challenge,
+                    FrameKind::Auth,
+                    FrameKind::Welcome,
+                ] {
+                    let from_client = matches!(kind, FrameKind::Hello | FrameKind::Auth);
+                    let (from, to) = if from_client {
+                        (&mut client, &mut server)
+                    } else {
+                        (&mut server, &mut client)
+                    };
+                    let (header, payload) = read(from).await.unwrap();
+                    assert_eq!(header.kind, kind);
+                    let payload = match kind {
+                        FrameKind::Welcome => vec![64, 0, max_keys, 0].into(),
+                        _ => payload,
+                    };
+                    write(to, Frame::small(kind, 0, payload)).await;
+                }
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    Arc::new(peer)
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_few_keys_gets_small_requests() {
+    let running = start("a", Place::new()).await;
+    let peer = fewer_keys(&running, 2).await;
+    let pool = pool();
+    let wants = (0..20).map(|index| whole(index, &[&peer])).collect();
+    let fetched = fetch_all(&pool, wants, options()).await;
+    assert!(fetched.iter().all(|fetched| fetched.complete));
+    assert!(running.place.requests.load(Ordering::SeqCst) >= 10);
+    let three = (0..3).map(|index| ItemKey::piece(1, index)).collect();
+    assert_eq!(
+        pool.get(&peer, three, deadline()).await.unwrap_err(),
+        TransferError::TooManyKeys { limit: 2 }
+    );
 }
 
 #[tokio::test]

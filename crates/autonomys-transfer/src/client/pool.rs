@@ -260,10 +260,9 @@ impl Pool {
         let state = self.peer_state(peer)?;
         let request = before(deadline, async {
             let link = state.link(peer, &self.0.connecting).await?;
-            if keys > usize::from(link.limits.max_keys) {
-                return Err(TransferError::BadRequest {
-                    reason: "the peer takes fewer keys in one request",
-                });
+            let limit = usize::from(link.limits.max_keys);
+            if keys > limit {
+                return Err(TransferError::TooManyKeys { limit });
             }
             link.request(expected, window, to_frame).await
         })

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
 use autonomys_transfer::frame::{Frame, FrameKind, Header, read_header, read_payload};
-use autonomys_transfer::limits::Timeouts;
+use autonomys_transfer::limits::{MAX_ITEM_LEN, Timeouts};
+use autonomys_transfer::message::Get;
 use autonomys_transfer::{
     ErrorCode, Handlers, Item, ItemKey, ItemSink, ItemSource, OpenSector, Peer, Pool, PoolOptions, Refusal,
     SectorKey, SectorSource, Server, ServerOptions, SessionKey, handshake,
@@ -190,4 +191,19 @@ pub(crate) async fn fatal_error(stream: &mut TcpStream) -> ErrorCode {
             return code;
         }
     }
+}
+
+/// Room for eight items.
+pub(crate) const WINDOW: u32 = 8 * MAX_ITEM_LEN as u32;
+
+/// A `Get` of whole pieces.
+pub(crate) fn get(id: u32, window: u32, indexes: impl IntoIterator<Item = u64>) -> Frame {
+    Get {
+        window,
+        keys: indexes
+            .into_iter()
+            .map(|index| ItemKey::piece(1, index))
+            .collect(),
+    }
+    .to_frame(id)
 }

@@ -1,5 +1,7 @@
 //! The loop of one fetch: takes wants in as there is room, batches their questions by peer, and settles answers.
 
+mod late;
+
 use super::lane::{Lane, QuestionId};
 use super::want::{Next, Progress};
 use super::{FetchOptions, Fetched, Outcome, Source, Want};
@@ -164,7 +166,7 @@ impl Driver {
             let progress = &active.progress;
             let next = progress.next(|source| {
                 let lane = self.lanes.get(&name(&progress.source(source).peer));
-                lane.is_some_and(|lane| lane.late > 0)
+                lane.is_some_and(Lane::is_avoided)
             });
             match next {
                 Next::Wait => return,
@@ -253,8 +255,24 @@ impl Driver {
                     self.settle(question, result, true);
                 }
             }
+            News::Ended(TransferError::TooManyKeys { limit }) => {
+                let (left, lane) = (std::mem::take(&mut get.questions), get.lane.clone());
+                self.end_get(id);
+                let left: Vec<_> = left.into_iter().map(|(key, question)| (question, key)).collect();
+                for (question, _) in &left {
+                    if let Some(question) = self.questions.get_mut(question) {
+                        question.get = None;
+                    }
+                }
+                if let Some(lane) = self.lanes.get_mut(&lane) {
+                    lane.put_back(left, limit);
+                }
+            }
             News::Ended(error) => {
                 let left: Vec<_> = get.questions.drain().map(|(_, question)| question).collect();
+                if let Some(lane) = self.lanes.get_mut(&get.lane) {
+                    lane.failed();
+                }
                 self.end_get(id);
                 for question in left {
                     self.settle(question, Err(error.clone()), false);
@@ -351,56 +369,6 @@ impl Driver {
             };
             let fetched = Progress::new(want).finish(number, |_| Duration::ZERO);
             let _ = self.done.send((fetched, room));
-        }
-    }
-
-    fn look_for_late_ones(&mut self) {
-        let now = Instant::now();
-        let usual: HashMap<_, _> = self
-            .lanes
-            .iter()
-            .map(|(name, lane)| {
-                let stats = self.pool.stats(&lane.peer.member, lane.peer.address);
-                (name.clone(), stats.and_then(|stats| stats.p95))
-            })
-            .collect();
-        let (mut failed, mut waited_for) = (Vec::new(), Vec::new());
-        for (id, question) in &mut self.questions {
-            let Some(lane) = self.lanes.get_mut(&question.lane) else {
-                continue;
-            };
-            let silent_since = lane.last_arrival().max(question.asked_at);
-            if now - silent_since >= self.options.item_deadline {
-                failed.push(*id);
-            }
-            let usual = usual.get(&question.lane).copied().flatten();
-            if !question.late && now - question.asked_at >= lane.patience(usual, question.ahead) {
-                question.late = true;
-                lane.late += 1;
-                if let Some(active) = self.active.get_mut(&question.want) {
-                    active.progress.mark_late(question.number);
-                }
-            }
-            if question.late {
-                waited_for.push(question.want);
-            }
-        }
-        for id in failed {
-            if let Some(question) = self.questions.get(&id) {
-                let (want, number) = (question.want, question.number);
-                let waited = now - question.asked_at;
-                self.withdraw(id);
-                if let Some(active) = self.active.get_mut(&want) {
-                    let outcome = Outcome::Failed(TransferError::DeadlineExceeded);
-                    active.progress.settle(number, Err(outcome), waited);
-                    self.advance(want);
-                }
-            }
-        }
-        waited_for.sort_unstable();
-        waited_for.dedup();
-        for want in waited_for {
-            self.advance(want);
         }
     }
 }

@@ -17,12 +17,16 @@ pub(super) type QuestionId = u64;
 pub(super) struct Lane {
     pub(super) peer: Arc<Peer>,
     waiting: VecDeque<(QuestionId, ItemKey)>,
+    /// Keys that it takes in one Get.
+    max_keys: usize,
     /// Gets under way.
     pub(super) gets: usize,
     /// Questions without an outcome, waiting ones among them.
     pub(super) open: usize,
     /// Of these, the late ones.
     pub(super) late: usize,
+    /// It failed and has not delivered anything since.
+    failed: bool,
     last_arrival: Instant,
     spacing: Spacing,
 }
@@ -59,9 +63,11 @@ impl Lane {
         Self {
             peer,
             waiting: VecDeque::new(),
+            max_keys: MAX_KEYS_PER_GET,
             gets: 0,
             open: 0,
             late: 0,
+            failed: false,
             last_arrival: now,
             spacing: Spacing::default(),
         }
@@ -74,6 +80,12 @@ impl Lane {
         self.open - 1
     }
 
+    /// Puts questions back that were too many for one Get.
+    pub(super) fn put_back(&mut self, questions: Vec<(QuestionId, ItemKey)>, max_keys: usize) {
+        self.max_keys = max_keys.max(1);
+        self.waiting.extend(questions);
+    }
+
     /// Takes a question that need not be asked any more out of the queue.
     pub(super) fn withdraw(&mut self, id: QuestionId) {
         self.waiting.retain(|(waiting, _)| *waiting != id);
@@ -83,6 +95,16 @@ impl Lane {
         // The first after a pause has waited since it was asked for, not since the pause began.
         self.spacing.add(now - self.last_arrival.max(asked_at));
         self.last_arrival = now;
+        self.failed = false;
+    }
+
+    pub(super) fn failed(&mut self) {
+        self.failed = true;
+    }
+
+    /// Whether others should be asked before it: somebody waits for it already, or it failed a moment ago.
+    pub(super) fn is_avoided(&self) -> bool {
+        self.failed || self.late > 0
     }
 
     pub(super) fn last_arrival(&self) -> Instant {
@@ -103,7 +125,7 @@ impl Lane {
             return None;
         }
         let share = self.waiting.len().div_ceil(places);
-        let count = share.clamp(FETCH_KEYS_MIN, MAX_KEYS_PER_GET);
+        let count = share.clamp(FETCH_KEYS_MIN, MAX_KEYS_PER_GET).min(self.max_keys);
         let (mut batch, mut later, mut keys) = (Vec::new(), VecDeque::new(), HashSet::new());
         while batch.len() < count
             && let Some((id, key)) = self.waiting.pop_front()
