@@ -56,11 +56,11 @@ pub fn on_pools<R>(
 }
 
 /// Measures an operation that uses one thread: `name` alone, `name_2_threads` while two threads each repeat it. Every thread
-/// makes its own state (scratch space, position in a list of inputs) before the clock starts.
-pub fn at_once<S, R>(
+/// has its own state (scratch space, position in a list of inputs), made once before the clock starts.
+pub fn at_once<S: Send, R>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
-    state: impl Fn() -> S + Sync,
+    state: impl Fn() -> S,
     operation: impl Fn(&mut S) -> R + Sync,
 ) {
     group.bench_function(name, |bencher| {
@@ -68,32 +68,31 @@ pub fn at_once<S, R>(
         bencher.iter(|| operation(&mut state));
     });
     group.bench_function(format!("{name}{TWO_THREADS}"), |bencher| {
-        bencher.iter_custom(|operations| repeat_on_two_threads(operations, &state, &operation));
+        let mut states = [state(), state()];
+        bencher.iter_custom(|operations| repeat_on_two_threads(operations, &mut states, &operation));
     });
 }
 
 /// Wall time of `operations` on each of two threads, for one operation.
-fn repeat_on_two_threads<S, R>(
+fn repeat_on_two_threads<S: Send, R>(
     operations: u64,
-    state: &(impl Fn() -> S + Sync),
+    [one, other]: &mut [S; 2],
     operation: &(impl Fn(&mut S) -> R + Sync),
 ) -> Duration {
-    const THREADS: u32 = 2;
-    let start_line = Barrier::new(THREADS as usize);
-    let repeat = || {
-        let mut state = state();
+    let start_line = Barrier::new(2);
+    let repeat = |state: &mut S| {
         start_line.wait();
         let start = Instant::now();
         for _ in 0..operations {
-            black_box(operation(&mut state));
+            black_box(operation(state));
         }
         (start, Instant::now())
     };
     let (one, other) = std::thread::scope(|scope| {
-        let other = scope.spawn(repeat);
-        (repeat(), other.join().expect("the operation does not panic"))
+        let other = scope.spawn(|| repeat(other));
+        (repeat(one), other.join().expect("the operation does not panic"))
     });
-    (one.1.max(other.1) - one.0.min(other.0)) / THREADS
+    (one.1.max(other.1) - one.0.min(other.0)) / 2
 }
 
 /// A directory with inputs that take long to make, kept in the target directory from run to run. `make` fills it the first
@@ -145,7 +144,7 @@ mod tests {
             calls.fetch_add(1, Ordering::Relaxed);
             std::thread::sleep(nap);
         };
-        let time = repeat_on_two_threads(3, &|| (), &operation);
+        let time = repeat_on_two_threads(3, &mut [(), ()], &operation);
         assert_eq!(calls.into_inner(), 6);
         assert!(time >= nap * 3 / 2, "{time:?}");
     }

@@ -42,6 +42,9 @@ pub(crate) struct DevArgs {
     /// Stop after this many rewarded blocks
     #[arg(long, value_name = "N")]
     rewards: Option<u64>,
+    /// Stop when all sectors are plotted
+    #[arg(long, conflicts_with = "rewards")]
+    until_plotted: bool,
     /// Print a summary as one JSON line at the end
     #[arg(long)]
     json: bool,
@@ -85,7 +88,23 @@ pub(crate) struct DevNodeCommand {
     kzg: KzgArgs,
 }
 
+/// When a cluster has done what it was started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    /// This many blocks were rewarded.
+    Rewards(u64),
+    /// The farm has all of its sectors.
+    Plotted,
+}
+
 impl DevArgs {
+    fn goal(&self) -> Option<Goal> {
+        match self.rewards {
+            Some(rewards) => Some(Goal::Rewards(rewards)),
+            None => self.until_plotted.then_some(Goal::Plotted),
+        }
+    }
+
     fn pieces_in_sector(&self) -> u16 {
         /// Of the network.
         const RELEASE: u16 = 1000;
@@ -162,13 +181,13 @@ async fn cluster_life(
     for plan in layout.roles() {
         processes.push(starter.start(plan)?);
     }
-    let mut watch = watch::Watch::start(layout, args.rewards).await?;
+    let mut watch = watch::Watch::start(layout, args.goal()).await?;
     let mut progress = progress::Progress::start(args.rewards);
     let mut supervision = tokio::time::interval(SUPERVISION_INTERVAL);
     let started = Instant::now();
     let complete = loop {
         tokio::select! {
-            () = cancel.cancelled() => break args.rewards.is_none(),
+            () = cancel.cancelled() => break args.goal().is_none(),
             _ = supervision.tick() => supervise(processes, starter)?,
             state = watch.changed() => {
                 progress.show(state?);
@@ -180,11 +199,17 @@ async fn cluster_life(
     };
     progress.finish();
     let summary = summary::Summary::new(layout, processes, watch.state(), started.elapsed())?;
-    if complete && args.rewards.is_some() {
-        tracing::info!(
-            rewards = summary.rewards,
-            "all rewards are in, stopping the cluster"
-        );
+    match args.goal().filter(|_| complete) {
+        Some(Goal::Rewards(rewards)) => {
+            tracing::info!(rewards, "all rewards are in, stopping the cluster");
+        }
+        Some(Goal::Plotted) => {
+            tracing::info!(
+                sectors = args.sectors,
+                "all sectors are plotted, stopping the cluster"
+            );
+        }
+        None => {}
     }
     Ok(Finished { summary, complete })
 }

@@ -1,5 +1,6 @@
 //! Follows a development cluster from outside: members for what the roles do, the chain's blocks for rewards.
 
+use super::Goal;
 use super::layout::Layout;
 use anyhow::{Context, Result};
 use autonomys_cluster::members::{MembersSnapshot, MembersView, RoleStatus};
@@ -38,13 +39,13 @@ pub(super) struct State {
 pub(super) struct Watch {
     receiver: watch::Receiver<State>,
     state: State,
-    wanted_rewards: Option<u64>,
+    goal: Option<Goal>,
     _stop: DropGuard,
 }
 
 impl Watch {
     /// Starts to follow. Blocks that exist already do not count.
-    pub(super) async fn start(layout: &Layout, wanted_rewards: Option<u64>) -> Result<Self> {
+    pub(super) async fn start(layout: &Layout, goal: Option<Goal>) -> Result<Self> {
         let cancel = CancellationToken::new();
         let options = NatsOptions::new(
             vec![layout.nats_url()],
@@ -65,7 +66,7 @@ impl Watch {
         Ok(Self {
             receiver,
             state: State::default(),
-            wanted_rewards,
+            goal,
             _stop: cancel.drop_guard(),
         })
     }
@@ -85,8 +86,14 @@ impl Watch {
     }
 
     pub(super) fn has_enough(&self) -> bool {
-        self.wanted_rewards
-            .is_some_and(|wanted| self.state.rewards >= wanted)
+        match self.goal {
+            Some(Goal::Rewards(wanted)) => self.state.rewards >= wanted,
+            // Before the farm is known there is no target either.
+            Some(Goal::Plotted) => {
+                self.state.target_sectors > 0 && self.state.sectors >= self.state.target_sectors
+            }
+            None => false,
+        }
     }
 }
 
