@@ -1,13 +1,19 @@
 //! One bucket of a table, sorted and ready for matching.
 
+#[cfg(target_arch = "x86_64")]
+mod sort_avx512;
+
 use crate::chains::Chains;
-use crate::constants::{PARAM_B, PARAM_C};
+use crate::constants::{PARAM_B, PARAM_BC, PARAM_C};
 
 /// Most entries a [`SortedBucket`] holds. The mean is 236 and the standard deviation 15, so a fuller bucket practically does
 /// not exist; where one does, the table is made without limits.
 pub(crate) const BUCKET_LIMIT: usize = 1 << BUCKET_LIMIT_BITS;
 /// Bits of a place within a bucket.
 pub(crate) const BUCKET_LIMIT_BITS: u32 = 9;
+/// Most keys that the sort with vectors takes; one bucket in eleven has more.
+#[cfg(target_arch = "x86_64")]
+const SORT_LIMIT: usize = 256;
 /// Words of the longest record.
 pub(crate) const MAX_RECORD_WORDS: usize = 4;
 /// Words of the records of a full bucket.
@@ -70,6 +76,44 @@ impl SortedBucket {
         bucket: usize,
         limit: usize,
     ) -> Result<(), BucketTooFull> {
+        self.collect::<W>(parts, bucket, limit)?;
+        self.sort_keys::<W>();
+        self.arrange::<W>();
+        Ok(())
+    }
+
+    /// [`Self::load`] with vectors.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
+    pub(crate) fn load_avx512<const W: usize>(
+        &mut self,
+        parts: &[Chains],
+        bucket: usize,
+        limit: usize,
+    ) -> Result<(), BucketTooFull> {
+        self.collect::<W>(parts, bucket, limit)?;
+        match self.keys.first_chunk_mut::<SORT_LIMIT>() {
+            Some(keys) if self.len <= SORT_LIMIT => {
+                let records = self.emitted.as_chunks::<W>().0;
+                for (place, (key, record)) in keys.iter_mut().zip(records).enumerate() {
+                    *key = key_of(record[0], place);
+                }
+                sort_avx512::sort_keys(keys, self.len);
+            }
+            _ => self.sort_keys::<W>(),
+        }
+        self.arrange::<W>();
+        Ok(())
+    }
+
+    /// Fills `emitted`.
+    #[inline(always)]
+    fn collect<const W: usize>(
+        &mut self,
+        parts: &[Chains],
+        bucket: usize,
+        limit: usize,
+    ) -> Result<(), BucketTooFull> {
         let mut len = 0;
         for part in parts {
             len += part
@@ -80,49 +124,33 @@ impl SortedBucket {
             return Err(BucketTooFull);
         }
         self.len = len;
-        self.sort::<W>();
         Ok(())
     }
 
-    /// Fills everything else from the first `len` emitted records.
+    /// Fills the first `len` keys and sorts them.
     #[inline(always)]
-    fn sort<const W: usize>(&mut self) {
-        /// Bins of a row; they hold half an entry each on average, so little is left to sort within them.
-        const SPLIT: usize = 4;
+    fn sort_keys<const W: usize>(&mut self) {
+        /// Bins are this many remainders wide, as a power of two; they hold half an entry each on average, so little is left to sort
+        /// within them.
+        const BIN_BITS: u32 = 5;
         /// Number of bins.
-        const BINS: usize = SPLIT * PARAM_B as usize;
+        const BINS: usize = 512;
+        const _: () = assert!((PARAM_BC >> BIN_BITS) < BINS as u32);
         let len = self.len;
         let emitted = &self.emitted.as_chunks::<W>().0[..len];
 
-        let mut ends = [0_u16; BINS.next_power_of_two()];
-        let bin = |remainder: u32| {
-            let row = remainder / PARAM_C;
-            let column = remainder % PARAM_C;
-            (SPLIT as u32 * row + (column >> 5)) as usize % BINS.next_power_of_two()
-        };
+        let mut ends = [0_u16; BINS];
+        let bin = |record: u32| (record >> (REMAINDER_SHIFT + BIN_BITS)) as usize % BINS;
         for record in emitted {
-            ends[bin(record[0] >> REMAINDER_SHIFT)] += 1;
+            ends[bin(record[0])] += 1;
         }
         let mut sum = 0;
-        for (row, counts) in ends
-            .as_chunks_mut::<SPLIT>()
-            .0
-            .iter_mut()
-            .take(PARAM_B as usize)
-            .enumerate()
-        {
-            self.row_starts[row] = sum;
-            for count in counts {
-                sum += std::mem::replace(count, sum);
-            }
+        for count in &mut ends {
+            sum += std::mem::replace(count, sum);
         }
-        self.row_starts[PARAM_B as usize] = sum;
-
-        // The place of emission makes all keys distinct and the order that of a stable sort.
         for (place, record) in emitted.iter().enumerate() {
-            let remainder = record[0] >> REMAINDER_SHIFT;
-            let end = &mut ends[bin(remainder)];
-            self.keys[usize::from(*end) % BUCKET_LIMIT] = (remainder << BUCKET_LIMIT_BITS) | place as u32;
+            let end = &mut ends[bin(record[0])];
+            self.keys[usize::from(*end) % BUCKET_LIMIT] = key_of(record[0], place);
             *end += 1;
         }
         // Bins are in order, so entries move within their bin only.
@@ -136,23 +164,47 @@ impl SortedBucket {
             }
             keys[hole] = key;
         }
+    }
 
+    /// Fills everything else from the sorted keys.
+    #[inline(always)]
+    fn arrange<const W: usize>(&mut self) {
+        let len = self.len;
+        let keys = &self.keys[..len];
+        let emitted = self.emitted.as_chunks::<W>().0;
         let records = &mut self.records.as_chunks_mut::<W>().0[..len];
-        for (record, key) in records.iter_mut().zip(&*keys) {
+        for (record, key) in records.iter_mut().zip(keys) {
             *record = emitted[*key as usize % BUCKET_LIMIT];
         }
-        for ((row, column), key) in self.rows.iter_mut().zip(&mut self.columns).zip(&*keys) {
+        let (rows, columns) = (&mut self.rows[..len], &mut self.columns[..len]);
+        for ((row, column), key) in rows.iter_mut().zip(columns).zip(keys) {
             let remainder = key >> BUCKET_LIMIT_BITS;
             *row = (remainder / PARAM_C) as u8;
             *column = (remainder % PARAM_C) as u8;
         }
+        // After every row the place behind its last entry; where a row has none, that of the row before.
+        self.row_starts.fill(0);
+        for (next, &row) in (1..).zip(&self.rows[..len]) {
+            self.row_starts[usize::from(row) + 1] = next;
+        }
+        let mut start = 0;
+        for row_start in &mut self.row_starts {
+            start = start.max(*row_start);
+            *row_start = start;
+        }
     }
+}
+
+/// What entries are sorted by: remainder, then place of emission, which makes all keys distinct and the order that of a stable sort.
+#[inline(always)]
+fn key_of(first_word: u32, place: usize) -> u32 {
+    (first_word >> REMAINDER_SHIFT) << BUCKET_LIMIT_BITS | place as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::constants::{NUM_BUCKETS, PARAM_BC};
+    use crate::constants::NUM_BUCKETS;
     use proptest::prelude::*;
 
     proptest! {
@@ -163,6 +215,7 @@ mod tests {
             // Few remainders, so that equal ones are frequent.
             remainders in prop::collection::vec(prop_oneof![0..PARAM_BC, 100..105_u32, 15_110..PARAM_BC], 0..500),
             split in 0.0..1.0_f64,
+            with_vectors in any::<bool>(),
         ) {
             let split = (remainders.len() as f64 * split) as usize;
             let mut parts = [Chains::new(), Chains::new()];
@@ -172,7 +225,14 @@ mod tests {
             let mut expected: Vec<_> = remainders.iter().enumerate().map(|(index, &r)| (r, index as u32)).collect();
             expected.sort();
             let mut bucket = SortedBucket::new();
-            bucket.load::<2>(&parts, 17, BUCKET_LIMIT).unwrap();
+            #[cfg(target_arch = "x86_64")]
+            if crate::lanes::Avx512::detect().is_some() && with_vectors {
+                // SAFETY: the processor was asked.
+                unsafe { bucket.load_avx512::<2>(&parts, 17, BUCKET_LIMIT) }.unwrap();
+            }
+            if bucket.len() != expected.len() {
+                bucket.load::<2>(&parts, 17, BUCKET_LIMIT).unwrap();
+            }
             prop_assert_eq!(bucket.len(), expected.len());
             for (place, &(remainder, index)) in expected.iter().enumerate() {
                 prop_assert_eq!(bucket.records[2 * place..2 * place + 2].to_vec(), vec![remainder << REMAINDER_SHIFT, index]);

@@ -23,6 +23,22 @@ pub struct ChiaProofOfSpace {
     idle_tables: Arc<Pool<TableMemory>>,
 }
 
+/// Evaluates an expression with the kernel of a level.
+macro_rules! with_kernel {
+    ($level:expr, $kernel:ident => $expression:expr) => {
+        match $level {
+            #[cfg(target_arch = "x86_64")]
+            SimdLevel::Avx512 if let Some($kernel) = crate::lanes::Avx512::detect() => $expression,
+            #[cfg(target_arch = "x86_64")]
+            SimdLevel::Avx2 if let Some($kernel) = crate::lanes::Avx2::detect() => $expression,
+            _ => {
+                let $kernel = Portable;
+                $expression
+            }
+        }
+    };
+}
+
 /// Things to be used again, at most one for every core.
 struct Pool<T> {
     idle: Mutex<Vec<T>>,
@@ -55,12 +71,17 @@ impl<T> Pool<T> {
 /// A table that leaves its memory to the next one.
 struct PooledTable {
     table: PackedTable,
+    level: SimdLevel,
     idle_tables: Arc<Pool<TableMemory>>,
 }
 
 impl PosTable for PooledTable {
     fn find_proof(&self, challenge_index: u32) -> Option<PosProof> {
         self.table.find_proof(challenge_index)
+    }
+
+    fn for_each_proof_hash(&self, challenge_indexes: &[u32], each: &mut dyn FnMut(usize, &[u8; 32])) {
+        with_kernel!(self.level, kernel => self.table.for_each_proof_hash(kernel, challenge_indexes, each));
     }
 }
 
@@ -108,6 +129,7 @@ impl ChiaProofOfSpace {
         match self.create_packed(seed, pool, full) {
             Ok(table) => Box::new(PooledTable {
                 table,
+                level: self.level,
                 idle_tables: Arc::clone(&self.idle_tables),
             }),
             Err(BucketTooFull) => Box::new(UnboundedTable::create(seed)),
@@ -132,17 +154,7 @@ impl ChiaProofOfSpace {
             full,
         };
         let observe = |_, _: &[_]| {};
-        let table = match self.level {
-            #[cfg(target_arch = "x86_64")]
-            SimdLevel::Avx512 if let Some(kernel) = crate::lanes::Avx512::detect() => {
-                build(kernel, seed, &mut workspace, &plan, observe)
-            }
-            #[cfg(target_arch = "x86_64")]
-            SimdLevel::Avx2 if let Some(kernel) = crate::lanes::Avx2::detect() => {
-                build(kernel, seed, &mut workspace, &plan, observe)
-            }
-            _ => build(Portable, seed, &mut workspace, &plan, observe),
-        };
+        let table = with_kernel!(self.level, kernel => build(kernel, seed, &mut workspace, &plan, observe));
         self.idle_workspaces.give_back(workspace);
         table
     }
@@ -173,17 +185,7 @@ impl ProofOfSpace for ChiaProofOfSpace {
     }
 
     fn is_proof_valid(&self, seed: &PosSeed, challenge_index: u32, proof: &PosProof) -> bool {
-        match self.level {
-            #[cfg(target_arch = "x86_64")]
-            SimdLevel::Avx512 if let Some(kernel) = crate::lanes::Avx512::detect() => {
-                kernel.is_proof_valid(seed, challenge_index, proof)
-            }
-            #[cfg(target_arch = "x86_64")]
-            SimdLevel::Avx2 if let Some(kernel) = crate::lanes::Avx2::detect() => {
-                kernel.is_proof_valid(seed, challenge_index, proof)
-            }
-            _ => Portable.is_proof_valid(seed, challenge_index, proof),
-        }
+        with_kernel!(self.level, kernel => kernel.is_proof_valid(seed, challenge_index, proof))
     }
 
     fn kind(&self) -> ProofOfSpaceKind {

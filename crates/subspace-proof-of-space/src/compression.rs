@@ -2,8 +2,9 @@
 //!
 //! An input of at most 64 bytes is one compression with constant chaining value and counter. The inputs here fill only the
 //! first few message words and only the first output words are used, so what the zero words and the unused outputs would
-//! cost is left out.
+//! cost is left out. Proofs take three blocks.
 
+use crate::constants::PROOF_BYTES;
 use crate::lanes::Lanes;
 
 const IV: [u32; 8] = [
@@ -17,8 +18,12 @@ const IV: [u32; 8] = [
     0x5be0_cd19,
 ];
 
-/// CHUNK_START, CHUNK_END and ROOT.
-const FLAGS: u32 = 1 | 2 | 8;
+/// Flag of the first block.
+const CHUNK_START: u32 = 1;
+/// Flag of the last block.
+const CHUNK_END: u32 = 2;
+/// Flag of the compression whose output is the hash.
+const ROOT: u32 = 8;
 
 /// Message word of every step of every round.
 const SCHEDULE: [[usize; 16]; 7] = {
@@ -77,6 +82,76 @@ fn round<V: Lanes, const N: usize, const ROUND: usize>(state: &mut [V; 16], mess
     quarter(state, message, [3, 4, 9, 14], [words[14], words[15]]);
 }
 
+/// First eight words are the chaining value after a block, all sixteen the output of the last one. `message` are the words of the
+/// block as BLAKE3 reads them; those that are left out are zero.
+#[inline(always)]
+fn compress<V: Lanes, const N: usize>(
+    token: V::Token,
+    chaining_value: [V; 8],
+    message: &[V; N],
+    length: u32,
+    flags: u32,
+) -> [V; 16] {
+    let word = |word| V::splat(token, word);
+    let [h0, h1, h2, h3, h4, h5, h6, h7] = chaining_value;
+    let mut state = [
+        h0,
+        h1,
+        h2,
+        h3,
+        h4,
+        h5,
+        h6,
+        h7,
+        word(IV[0]),
+        word(IV[1]),
+        word(IV[2]),
+        word(IV[3]),
+        word(0),
+        word(0),
+        word(length),
+        word(flags),
+    ];
+    round::<V, N, 0>(&mut state, message);
+    round::<V, N, 1>(&mut state, message);
+    round::<V, N, 2>(&mut state, message);
+    round::<V, N, 3>(&mut state, message);
+    round::<V, N, 4>(&mut state, message);
+    round::<V, N, 5>(&mut state, message);
+    round::<V, N, 6>(&mut state, message);
+    // The upper half of the output needs the chaining value once more and is used by nobody.
+    for index in 0..8 {
+        state[index] = state[index].xor(state[index + 8]);
+    }
+    state
+}
+
+/// Words of a proof.
+pub(crate) const PROOF_WORDS: usize = PROOF_BYTES / 4;
+
+/// BLAKE3 hash of a proof, given as big-endian words, as words of little-endian bytes.
+#[inline(always)]
+pub(crate) fn hash_proof<V: Lanes>(token: V::Token, proof: impl Fn(usize) -> V) -> [V; 8] {
+    let mut value = [V::splat(token, 0); 8];
+    for index in 0..8 {
+        value[index] = V::splat(token, IV[index]);
+    }
+    for (first, flags) in [(0, CHUNK_START), (16, 0)] {
+        let mut message = [V::splat(token, 0); 16];
+        for index in 0..16 {
+            message[index] = proof(first + index).swap_bytes();
+        }
+        let [h0, h1, h2, h3, h4, h5, h6, h7, ..] = compress(token, value, &message, 64, flags);
+        value = [h0, h1, h2, h3, h4, h5, h6, h7];
+    }
+    let mut message = [V::splat(token, 0); PROOF_WORDS - 32];
+    for index in 0..PROOF_WORDS - 32 {
+        message[index] = proof(32 + index).swap_bytes();
+    }
+    let [h0, h1, h2, h3, h4, h5, h6, h7, ..] = compress(token, value, &message, 32, CHUNK_END | ROOT);
+    [h0, h1, h2, h3, h4, h5, h6, h7]
+}
+
 /// First four words of the BLAKE3 hash of the `length` bytes that begin with the `message` words.
 ///
 /// Message and hash are given as **big-endian** words, the order in which the tables read bits. Message bytes beyond
@@ -88,39 +163,13 @@ pub(crate) fn hash_block<V: Lanes, const N: usize>(token: V::Token, message: [V;
     for index in 0..N {
         swapped[index] = message[index].swap_bytes();
     }
-    let message = swapped;
-    let word = |word| V::splat(token, word);
-    let mut state = [
-        word(IV[0]),
-        word(IV[1]),
-        word(IV[2]),
-        word(IV[3]),
-        word(IV[4]),
-        word(IV[5]),
-        word(IV[6]),
-        word(IV[7]),
-        word(IV[0]),
-        word(IV[1]),
-        word(IV[2]),
-        word(IV[3]),
-        word(0),
-        word(0),
-        word(length),
-        word(FLAGS),
-    ];
-    round::<V, N, 0>(&mut state, &message);
-    round::<V, N, 1>(&mut state, &message);
-    round::<V, N, 2>(&mut state, &message);
-    round::<V, N, 3>(&mut state, &message);
-    round::<V, N, 4>(&mut state, &message);
-    round::<V, N, 5>(&mut state, &message);
-    round::<V, N, 6>(&mut state, &message);
-    [
-        state[0].xor(state[8]).swap_bytes(),
-        state[1].xor(state[9]).swap_bytes(),
-        state[2].xor(state[10]).swap_bytes(),
-        state[3].xor(state[11]).swap_bytes(),
-    ]
+    let mut start = [V::splat(token, 0); 8];
+    for index in 0..8 {
+        start[index] = V::splat(token, IV[index]);
+    }
+    let flags = CHUNK_START | CHUNK_END | ROOT;
+    let [h0, h1, h2, h3, ..] = compress(token, start, &swapped, length, flags);
+    [h0.swap_bytes(), h1.swap_bytes(), h2.swap_bytes(), h3.swap_bytes()]
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The two expensive steps of a join, for every instruction set: matching and making the entries of the matches.
+//! What there is code for with every instruction set: the steps of a join, hashing proofs, verifying them.
 //!
 //! # Records
 //!
@@ -22,6 +22,7 @@ use crate::constants::PARAM_BC;
 use crate::entry::entry;
 use crate::lanes::Lanes;
 use crate::matching::{MATCHES_WORDS, Matches};
+use crate::proof_hashes::{self, GroupHashes, GroupProofs};
 use crate::verify;
 use subspace_core_primitives::pos::{PosProof, PosSeed};
 
@@ -79,6 +80,9 @@ pub(crate) trait Kernel: Copy + Send + Sync {
         output: &mut Output,
     );
 
+    /// See [`proof_hashes::hash_group`].
+    fn hash_group(self, proofs: &GroupProofs, hashes: &mut GroupHashes);
+
     /// See [`verify::is_proof_valid`].
     fn is_proof_valid(self, seed: &PosSeed, challenge_index: u32, proof: &PosProof) -> bool;
 }
@@ -120,6 +124,10 @@ impl Kernel for Portable {
         compute::<u32, TABLE>((), left, right, left_bucket, matches, output);
     }
 
+    fn hash_group(self, proofs: &GroupProofs, hashes: &mut GroupHashes) {
+        proof_hashes::hash_group::<u32>((), proofs, hashes);
+    }
+
     fn is_proof_valid(self, seed: &PosSeed, challenge_index: u32, proof: &PosProof) -> bool {
         verify::is_proof_valid::<u32, u32>((), (), seed, challenge_index, proof)
     }
@@ -128,7 +136,7 @@ impl Kernel for Portable {
 /// Implements [`Kernel`] for an instruction set of x86-64.
 #[cfg(target_arch = "x86_64")]
 macro_rules! x86_kernel {
-    ($token:ident, $lanes:ident, $find_matches:ident, $features:literal) => {
+    ($token:ident, $lanes:ident, $load:ident, $find_matches:ident, $features:literal) => {
         impl Kernel for crate::lanes::$token {
             fn load<const W: usize>(
                 self,
@@ -144,7 +152,7 @@ macro_rules! x86_kernel {
                     bucket: usize,
                     limit: usize,
                 ) -> Result<(), BucketTooFull> {
-                    target.load::<W>(parts, bucket, limit)
+                    target.$load::<W>(parts, bucket, limit)
                 }
                 // SAFETY: `self` proves the instruction set.
                 unsafe { with_features::<W>(target, parts, bucket, limit) }
@@ -184,6 +192,19 @@ macro_rules! x86_kernel {
                 unsafe { with_features::<TABLE>(self, left, right, left_bucket, matches, output) }
             }
 
+            fn hash_group(self, proofs: &GroupProofs, hashes: &mut GroupHashes) {
+                #[target_feature(enable = $features)]
+                fn with_features(
+                    token: crate::lanes::$token,
+                    proofs: &GroupProofs,
+                    hashes: &mut GroupHashes,
+                ) {
+                    proof_hashes::hash_group::<crate::lanes::$lanes>(token, proofs, hashes);
+                }
+                // SAFETY: `self` proves the instruction set.
+                unsafe { with_features(self, proofs, hashes) }
+            }
+
             fn is_proof_valid(self, seed: &PosSeed, challenge_index: u32, proof: &PosProof) -> bool {
                 #[target_feature(enable = $features)]
                 fn with_features(
@@ -209,11 +230,18 @@ macro_rules! x86_kernel {
 }
 
 #[cfg(target_arch = "x86_64")]
-x86_kernel!(Avx2, Avx2Lanes, find_matches_avx2, "avx2,bmi1,bmi2,lzcnt,popcnt");
+x86_kernel!(
+    Avx2,
+    Avx2Lanes,
+    load,
+    find_matches_avx2,
+    "avx2,bmi1,bmi2,lzcnt,popcnt"
+);
 #[cfg(target_arch = "x86_64")]
 x86_kernel!(
     Avx512,
     Avx512Lanes,
+    load_avx512,
     find_matches_avx512,
     "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt"
 );

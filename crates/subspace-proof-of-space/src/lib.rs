@@ -20,6 +20,7 @@ mod kind;
 mod lanes;
 mod matching;
 mod memory;
+mod proof_hashes;
 mod shim;
 mod simd;
 mod table;
@@ -41,6 +42,17 @@ pub trait PosTable: Send + Sync {
     /// In the protocol `challenge_index` is an s-bucket, `0..65536`. A table may leave out entries that no s-bucket refers
     /// to, so other indexes may be answered with `None` although a proof exists.
     fn find_proof(&self, challenge_index: u32) -> Option<PosProof>;
+
+    /// Calls `each` with the position in `challenge_indexes` and [`PosProof::hash`] of every proof that exists, in order.
+    ///
+    /// Costs far less than finding and hashing the proofs one at a time.
+    fn for_each_proof_hash(&self, challenge_indexes: &[u32], each: &mut dyn FnMut(usize, &[u8; 32])) {
+        for (position, &challenge_index) in challenge_indexes.iter().enumerate() {
+            if let Some(proof) = self.find_proof(challenge_index) {
+                each(position, &proof.hash());
+            }
+        }
+    }
 }
 
 /// A proof of space: how tables are made and proofs verified.

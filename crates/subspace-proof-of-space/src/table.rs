@@ -20,7 +20,7 @@ pub(crate) struct Kept {
     /// Words of an entry.
     words_each: usize,
     /// At least the words of the entries.
-    words: Vec<u32>,
+    pub(crate) words: Vec<u32>,
 }
 
 impl Kept {
@@ -70,7 +70,8 @@ impl Kept {
     }
 
     /// Ranks of the two parents of an entry, where `self` is the table of the parents.
-    fn parents(&self, link: u32) -> [usize; 2] {
+    #[inline(always)]
+    pub(crate) fn parents(&self, link: u32) -> [usize; 2] {
         let left_bucket = (link >> LINK_PLACES_BITS) as usize;
         let place_mask = (1 << BUCKET_LIMIT_BITS) - 1;
         let left_place = (link >> BUCKET_LIMIT_BITS) & place_mask;
@@ -154,7 +155,8 @@ impl LastTable {
     }
 
     /// The link of the lowest-ranked entry that a challenge asks for.
-    fn find(&self, challenge_index: u32) -> Option<u32> {
+    #[inline(always)]
+    pub(crate) fn find(&self, challenge_index: u32) -> Option<u32> {
         let prefix = challenge_prefix(challenge_index);
         match self {
             Self::SBuckets(best) => {
@@ -209,6 +211,12 @@ impl TableMemory {
 }
 
 impl PackedTable {
+    /// The record of an entry of table 3.
+    #[inline(always)]
+    pub(crate) fn leaf(&self, rank: usize) -> [u32; 3] {
+        self.leaves.words.as_chunks().0[rank]
+    }
+
     /// What another table can use.
     pub(crate) fn take_memory(&mut self) -> TableMemory {
         let last = match &mut self.last {
@@ -242,7 +250,7 @@ impl PosTable for PackedTable {
                         .into_iter()
                         .zip(&mut parts)
                     {
-                        part.copy_from_slice(&leaf_bytes(&self.leaves.words[3 * rank_3..][..3]));
+                        part.copy_from_slice(&leaf_bytes(self.leaf(rank_3)));
                     }
                 }
             }
@@ -252,10 +260,10 @@ impl PosTable for PackedTable {
 }
 
 /// The 80 bits after the 14-bit remainder of a record of table 3.
-fn leaf_bytes(record: &[u32]) -> [u8; LEAF_BYTES] {
+fn leaf_bytes(record: [u32; 3]) -> [u8; LEAF_BYTES] {
     let bits = record
-        .iter()
-        .fold(0_u128, |bits, &word| (bits << 32) | u128::from(word))
+        .into_iter()
+        .fold(0_u128, |bits, word| (bits << 32) | u128::from(word))
         >> 2;
     let mut bytes = [0; LEAF_BYTES];
     bytes.copy_from_slice(&bits.to_be_bytes()[16 - LEAF_BYTES..]);
