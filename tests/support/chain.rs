@@ -18,6 +18,8 @@ pub(crate) struct DevChain {
     /// Pieces whose farmers would win one slot in two: the ranges follow from it.
     pub(crate) plotted_pieces: u64,
     pub(crate) slot_duration_ms: u64,
+    /// Segments that there are from the beginning.
+    pub(crate) segments: u16,
     pub(crate) proof_of_space: &'static str,
     /// Further switches of `dev-node`, such as `--fault` with its value.
     pub(crate) extra: Vec<String>,
@@ -29,6 +31,7 @@ impl Default for DevChain {
             pieces_in_sector: 4,
             plotted_pieces: 8,
             slot_duration_ms: 250,
+            segments: 1,
             proof_of_space: "fast-test",
             extra: Vec::new(),
         }
@@ -55,6 +58,7 @@ impl DevChain {
             ("--pieces-in-sector", self.pieces_in_sector.to_string()),
             ("--initial-plotted-pieces", self.plotted_pieces.to_string()),
             ("--slot-duration-ms", self.slot_duration_ms.to_string()),
+            ("--history-segments", self.segments.to_string()),
             ("--slot-probability", "1/2".to_string()),
             ("--proof-of-space", self.proof_of_space.to_string()),
         ] {

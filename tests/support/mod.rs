@@ -3,7 +3,7 @@
 //!
 //! [`process`] starts, freezes, kills and restarts one process; [`cluster`] holds everything of one test and waits for conditions with a
 //! bound; [`chain`] is the development chain and its rewards; [`roles`] starts one process of every role and looks at plot jobs from
-//! outside; [`gate`] holds a transfer half way; [`turn`] makes heavy tests wait for each other.
+//! outside; [`caches`] starts sharded caches and runs utilities on them; [`gate`] holds a transfer half way; [`turn`] makes heavy tests wait for each other.
 //!
 //! ```ignore
 //! let _turn = Turn::wait().await;
@@ -17,6 +17,7 @@
 // Each test binary includes the whole harness and uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod caches;
 pub(crate) mod chain;
 pub(crate) mod cluster;
 pub(crate) mod gate;

@@ -40,6 +40,8 @@ pub(crate) struct ClusterArgs {
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let others: &[&str] = match cli.command {
         Command::Dev(_) => &["autonomys_cluster", "autonomys_node_rpc"],
+        // Who comes and goes is no news of theirs.
+        Command::Util(_) => &["autonomys_cluster", "autonomys_transfer"],
         _ => &[],
     };
     logging::start(&cli.logging, others)?;
@@ -81,7 +83,13 @@ mod tests {
                 "{NATS} plot-client --reward-address {address} path=/mnt/nvme0n1/,sectors=8000 path=/mnt/nvme0n2/,sectors=8000"
             ),
         ];
-        for line in lines {
+        let utilities = [
+            "util reinitialization-cache --nats-servers nats://A:4222 --delay 0",
+            "util sharded-cache-benchmark --nats-servers nats://A:4222 --sectors 256 --epoch 1 --cache-item-type split-parity-piece",
+            "util verify-piece --nats-server nats://A:4222 --nats-server nats://B:4222",
+            "util cache-status --nats-server nats://A:4222 --cluster farm-2 --json",
+        ];
+        for line in lines.into_iter().chain(utilities.map(str::to_string)) {
             let words = std::iter::once("autonomys-farmer").chain(line.split_whitespace());
             Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

@@ -1,9 +1,21 @@
 //! Utilities: one module a command.
 
+mod cache_status;
+mod chain_rules;
 mod kzg_params;
+mod observer;
+mod progress;
+mod reinitialization_cache;
+mod sharded_cache_benchmark;
+mod verify_piece;
 
+use crate::args::nats::NatsArgs;
+use crate::shutdown;
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use observer::Observer;
 use std::process::ExitCode;
+use tokio_util::sync::CancellationToken;
 
 /// Options of `util`.
 #[derive(Debug, Args)]
@@ -16,11 +28,52 @@ pub(crate) struct UtilArgs {
 enum UtilCommand {
     /// KZG parameters of the network
     KzgParams(kzg_params::KzgParamsArgs),
+    /// What the caches of a cluster hold, and how far they are
+    CacheStatus(cache_status::CacheStatusArgs),
+    /// Start a new epoch of all caches, with another item type if wanted
+    ReinitializationCache(reinitialization_cache::ReinitializationArgs),
+    /// Fetch sectors' worth of pieces as a plot-server does, and say how fast that is
+    ShardedCacheBenchmark(sharded_cache_benchmark::BenchmarkArgs),
+    /// Check every item in every cache against what the chain has committed to
+    VerifyPiece(verify_piece::VerifyPieceArgs),
 }
 
 /// Runs the utility.
-pub(crate) fn run(args: UtilArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: UtilArgs) -> Result<ExitCode> {
     match args.command {
         UtilCommand::KzgParams(args) => kzg_params::run(&args).map(|()| ExitCode::SUCCESS),
+        UtilCommand::CacheStatus(args) => cache_status::run(&args),
+        UtilCommand::ReinitializationCache(args) => reinitialization_cache::run(&args),
+        UtilCommand::ShardedCacheBenchmark(args) => sharded_cache_benchmark::run(&args),
+        UtilCommand::VerifyPiece(args) => verify_piece::run(&args),
+    }
+}
+
+/// Runs a utility that looks at a cluster from outside, on a runtime of its own. The token is cancelled when the process is told to
+/// stop.
+fn observe<T>(
+    nats: &NatsArgs,
+    purpose: &str,
+    work: impl AsyncFnOnce(&Observer, &CancellationToken) -> Result<T>,
+) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    let outcome = runtime.block_on(async {
+        let end = shutdown::token_on_signal()?;
+        let observer = until_stopped(&end, Observer::connect(nats, purpose)).await?;
+        work(&observer, &end).await
+    });
+    // Work on threads is left alone: utilities hold nothing of the cluster's.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Gives up work that has nothing to show before its end.
+async fn until_stopped<T>(end: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        outcome = work => outcome,
+        () = end.cancelled() => bail!("stopped before the end"),
     }
 }

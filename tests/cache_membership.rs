@@ -1,0 +1,160 @@
+//! Caches join, restart and die while pieces are read all the time: the least that is possible moves, and nobody who reads notices.
+
+#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
+
+mod support;
+
+use autonomys_cluster::messages::CacheItem;
+use autonomys_cluster::{InstanceId, Role};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use support::caches::{CachesFromOutside, FILLED_WITHIN, cache_status, items, start_cache};
+use support::{DevChain, Process, TestCluster, Turn};
+
+/// Pieces of a segment.
+const SEGMENT: u64 = 256;
+/// Two seconds in place of the minutes that an operator grants a cache to come back.
+const SHORT_GRACE: &str = "2";
+
+/// Who holds which item; every item is held by one cache only.
+fn holders(inventories: &BTreeMap<InstanceId, Vec<CacheItem>>) -> BTreeMap<CacheItem, InstanceId> {
+    let mut holders = BTreeMap::new();
+    for (cache, items) in inventories {
+        for item in items {
+            let other = holders.insert(*item, *cache);
+            assert_eq!(other, None, "{item:?} is in two caches");
+        }
+    }
+    holders
+}
+
+async fn ready_again(caches: &CachesFromOutside<'_>, id: InstanceId, run: u64) {
+    caches
+        .cluster
+        .wait_for_members(
+            &caches.members,
+            "the restarted cache is ready",
+            FILLED_WITHIN,
+            |snapshot| {
+                snapshot
+                    .get(id)
+                    .is_some_and(|member| member.run != run && cache_status(member).ready)
+            },
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fifth_cache_takes_a_fifth_and_a_restarted_one_nothing() {
+    let _turn = Turn::wait().await;
+    let segments = 2;
+    let cluster = TestCluster::start(DevChain {
+        segments,
+        ..DevChain::default()
+    })
+    .await;
+    let pieces = SEGMENT * u64::from(segments);
+    let _controller = cluster.controller().start();
+    let first: Vec<Process> = (1..=4)
+        .map(|number| start_cache(&cluster, &format!("cache-{number}")))
+        .collect();
+    let caches = CachesFromOutside::look(&cluster).await;
+    caches.settled(4, pieces).await;
+    let before = holders(&caches.inventories().await);
+    assert_eq!(before.len() as u64, pieces);
+    let members = caches.members.current().members.len();
+
+    let reader = caches.start_reading();
+    let _fifth = start_cache(&cluster, "cache-5");
+    let maps = caches.settled(5, pieces).await;
+    reader.never_missed().await;
+    // Whoever looks from outside is nobody's member.
+    assert_eq!(caches.members.current().members.len(), members + 1);
+
+    let after = holders(&caches.inventories().await);
+    assert_eq!(after.len() as u64, pieces);
+    let moved: Vec<_> = before
+        .iter()
+        .filter(|(item, cache)| after[item] != **cache)
+        .collect();
+    let old: Vec<InstanceId> = before.values().copied().collect();
+    assert!(
+        moved.iter().all(|(item, _)| !old.contains(&after[item])),
+        "items move to the new cache only"
+    );
+    let share = moved.len() as f64 / pieces as f64;
+    assert!((0.18..=0.22).contains(&share), "{share} of the items moved");
+
+    // One of the four dies and comes back.
+    let killed = &first[2];
+    let id = caches
+        .members
+        .current()
+        .role(Role::ShardedCache)
+        .map(|member| member.id)
+        .find(|id| killed.output().contains(&id.to_string()))
+        .unwrap();
+    let run = caches.members.current().get(id).unwrap().run;
+    let reader = caches.start_reading();
+    killed.kill();
+    killed.restart();
+    ready_again(&caches, id, run).await;
+    reader.stop().await;
+    assert_eq!(
+        caches.settled(5, pieces).await,
+        maps,
+        "the shard map is as it was"
+    );
+    assert_eq!(holders(&caches.inventories().await), after, "nothing has moved");
+    let opened = killed.output();
+    let opened = opened
+        .lines()
+        .rfind(|line| line.contains("the cache is open"))
+        .unwrap();
+    let held = after.values().filter(|cache| **cache == id).count();
+    assert!(
+        opened.contains(&format!("items={held} ")),
+        "all of its {held} items were there at once: {opened}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_two_of_six_caches_die_and_every_read_succeeds() {
+    let _turn = Turn::wait().await;
+    let cluster = TestCluster::start(DevChain::default()).await;
+    let _controller = cluster
+        .controller()
+        .args([
+            "--cache-item-type",
+            "split-parity-piece",
+            "--cache-grace-secs",
+            SHORT_GRACE,
+        ])
+        .start();
+    let processes: Vec<Process> = (1..=6)
+        .map(|number| start_cache(&cluster, &format!("cache-{number}")))
+        .collect();
+    let caches = CachesFromOutside::look(&cluster).await;
+    let shards = SEGMENT * 6;
+    let maps = caches.settled(6, shards).await;
+    // One shard of every piece each.
+    for (cache, items) in caches.inventories().await {
+        assert_eq!(items.len() as u64, SEGMENT, "{cache}");
+    }
+
+    let reader = caches.start_reading();
+    processes[1].kill();
+    processes[4].kill();
+    let rebuilt = caches.settled(4, shards).await;
+    reader.never_missed().await;
+    assert!(rebuilt.current.version > maps.current.version);
+    assert_eq!(items(&caches.members.current()), shards);
+
+    let verified = caches.util("verify-piece --json").await;
+    assert_eq!(verified.code, Some(0), "{}", verified.text);
+    assert_eq!(verified.json["items"], shards);
+    assert_eq!(verified.json["pieces"], SEGMENT);
+    for process in [&processes[0], &processes[2], &processes[3], &processes[5]] {
+        process.stop(Duration::from_secs(30)).await;
+    }
+}
