@@ -40,7 +40,7 @@ static RAW_SEGMENT: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 static SEGMENT: LazyLock<NewArchivedSegment> = LazyLock::new(|| archive(&pool(2)));
 static RECONSTRUCTOR: LazyLock<PiecesReconstructor> =
-    LazyLock::new(|| PiecesReconstructor::new(KZG.clone(), ERASURE_CODING.clone()));
+    LazyLock::new(|| PiecesReconstructor::new(KZG.clone(), *ERASURE_CODING));
 /// The positions from 128 on.
 static SECOND_HALF: LazyLock<Vec<Option<Piece>>> = LazyLock::new(|| {
     let pieces = SEGMENT.pieces.iter().enumerate();

@@ -29,8 +29,10 @@ use support::{ERASURE_CODING, FullSectorFiles, KZG, PROOF_OF_SPACE, challenges};
 
 /// Says to a child which operation it is for.
 const OPERATION_VARIABLE: &str = "BENCH_MEMORY_OPERATION";
-/// The operations: name in JSON, description, and code that makes the inputs, calls the given function and then operates.
-const OPERATIONS: [(&str, &str, fn(Meter)); 5] = [
+/// Makes its inputs, starts the meter, operates.
+type Operation = fn(Meter);
+/// The operations: name in JSON, description, code.
+const OPERATIONS: [(&str, &str, Operation); 5] = [
     ("table", "one proof-of-space table, one thread", table),
     (
         "encode_record",
@@ -54,7 +56,7 @@ const OPERATIONS: [(&str, &str, fn(Meter)); 5] = [
     ),
 ];
 
-/// Called when the inputs are there: what is used from then on counts.
+/// Started when the inputs are there: what is used from then on counts, and is printed at the end.
 struct Meter {
     before: Option<u64>,
 }
