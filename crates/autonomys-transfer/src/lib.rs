@@ -7,7 +7,8 @@
 //! Flow of one connection:
 //!
 //! 1. `Hello` / `Challenge` / `Auth` / `Welcome`: both sides prove, with nonces of both, that they know the 32-byte session
-//!    key of the serving member, which is published on the control plane only.
+//!    key of the serving member, which is published on the control plane only. With TLS below it, the proofs cover the TLS
+//!    connection as well.
 //! 2. Requests in any number up to the server's limit, answers in any order, one frame an item.
 //! 3. `Credit` keeps every request within the bytes its reader has room for, `Cancel` ends it, `Ping` keeps the line warm.
 //!

@@ -28,8 +28,8 @@ pub const MAX_REQUEST_WINDOW: usize = 64 * 1024 * 1024;
 /// Credit that our client gives one request: about eight pieces, which covers 10 Gbit/s at 6 ms round trip.
 pub const REQUEST_WINDOW: usize = 8 * MAX_ITEM_LEN;
 
-/// Sum of the credits our client has out on one connection, thus its receive memory for one peer.
-pub const CONNECTION_WINDOW: usize = 64 * 1024 * 1024;
+/// Sum of the credits our client has out on one connection: with two connections, receive memory of 64 MiB for one peer.
+pub const CONNECTION_WINDOW: usize = 32 * 1024 * 1024;
 
 /// Bytes one connection of a server may hold between source and socket. A slow reader costs at most this.
 pub const CONNECTION_SEND_CREDIT: usize = 16 * 1024 * 1024;
@@ -53,8 +53,8 @@ pub const MAX_POOL_CONNECTIONS: usize = 256;
 /// little.
 pub const SMALL_PAYLOAD: usize = 32 * 1024;
 
-/// Bytes of receive buffers that a pool, or a server, keeps for the next frames: as much as one connection may have on its way.
-pub const BUFFERS_KEPT_BYTES: usize = CONNECTION_WINDOW;
+/// Bytes of receive buffers that a pool, or a server, keeps for the next frames: as much as may be on its way from one peer.
+pub const BUFFERS_KEPT_BYTES: usize = CONNECTIONS_PER_PEER * CONNECTION_WINDOW;
 
 /// A kept receive buffer that was not used for this long is freed: a cluster at rest needs none.
 pub const BUFFER_KEPT_FOR: Duration = Duration::from_secs(30);
@@ -63,7 +63,7 @@ pub const BUFFER_KEPT_FOR: Duration = Duration::from_secs(30);
 pub const READ_STEP: usize = 256 * 1024;
 
 /// Connections of one pool to one peer. One stream leaves a processor idle on either side while it waits for the other; two keep
-/// them busy, more bring nothing.
+/// them busy.
 pub const CONNECTIONS_PER_PEER: usize = 2;
 
 /// Payload bytes summed at once when a frame is sent: one run through memory is read ahead better than several.
