@@ -8,7 +8,7 @@ use subspace_erasure_coding::{ErasureCoding, ErasureCodingError};
 use subspace_kzg::{Polynomial, Scalar};
 use subspace_proof_of_space::PosTable;
 
-/// Chunks that one task decodes at a time: each needs a proof and its hash, about a microsecond.
+/// Chunks that are decoded at a time: enough for a task of its own, few enough for their masks to lie on the stack.
 const CHUNKS_PER_TASK: usize = 512;
 
 /// Why stored chunks do not decode to a record.
@@ -56,24 +56,21 @@ pub fn decode_chunks(
     pool: Option<&ThreadPool>,
 ) -> Result<DecodedChunks, DecodeRecordError> {
     let places: Vec<_> = bitmap.chunks().collect();
-    let decode = |(&(s_bucket, kind), chunk): (&(SBucket, ChunkKind), &[u8; CHUNK_SIZE])| {
-        decode_chunk(s_bucket, kind, chunk, table)
-    };
-    let scalars: Vec<Scalar> = match pool {
+    let mut scalars = vec![Scalar::ZERO; places.len()];
+    match pool {
         Some(pool) => pool.install(|| {
             places
-                .par_iter()
-                .zip(chunks.par_iter())
-                .with_min_len(CHUNKS_PER_TASK)
-                .map(decode)
-                .collect::<Result<_, _>>()
+                .par_chunks(CHUNKS_PER_TASK)
+                .zip(chunks.par_chunks(CHUNKS_PER_TASK))
+                .zip(scalars.par_chunks_mut(CHUNKS_PER_TASK))
+                .try_for_each(|((places, chunks), scalars)| decode_some(places, chunks, table, scalars))
         })?,
         None => places
-            .iter()
-            .zip(chunks.iter())
-            .map(decode)
-            .collect::<Result<_, _>>()?,
-    };
+            .chunks(CHUNKS_PER_TASK)
+            .zip(chunks.chunks(CHUNKS_PER_TASK))
+            .zip(scalars.chunks_mut(CHUNKS_PER_TASK))
+            .try_for_each(|((places, chunks), scalars)| decode_some(places, chunks, table, scalars))?,
+    }
     let mut decoded = vec![None; NUM_S_BUCKETS];
     for ((s_bucket, _), scalar) in places.into_iter().zip(scalars) {
         decoded[usize::from(s_bucket)] = Some(scalar);
@@ -81,20 +78,41 @@ pub fn decode_chunks(
     Ok(DecodedChunks { chunks: decoded })
 }
 
-fn decode_chunk(
-    s_bucket: SBucket,
-    kind: ChunkKind,
-    chunk: &[u8; CHUNK_SIZE],
+/// Decodes at most [`CHUNKS_PER_TASK`] chunks.
+fn decode_some(
+    places: &[(SBucket, ChunkKind)],
+    chunks: &[[u8; CHUNK_SIZE]],
     table: &dyn PosTable,
-) -> Result<Scalar, DecodeRecordError> {
-    let mut chunk = *chunk;
-    if kind == ChunkKind::Encoded {
-        let proof = table
-            .find_proof(u32::from(s_bucket))
-            .ok_or(DecodeRecordError::MissingProof { s_bucket })?;
-        mask(&mut chunk, &proof.hash());
+    scalars: &mut [Scalar],
+) -> Result<(), DecodeRecordError> {
+    // Of every encoded chunk its number here and its s-bucket.
+    let mut numbers = [0; CHUNKS_PER_TASK];
+    let mut s_buckets = [0; CHUNKS_PER_TASK];
+    let mut encoded = 0;
+    let mut masks = [[0; CHUNK_SIZE]; CHUNKS_PER_TASK];
+    let mut is_readable = [true; CHUNKS_PER_TASK];
+    for (number, &(s_bucket, kind)) in places.iter().enumerate() {
+        if kind == ChunkKind::Encoded {
+            numbers[encoded] = number;
+            s_buckets[encoded] = u32::from(s_bucket);
+            is_readable[number] = false;
+            encoded += 1;
+        }
     }
-    Scalar::try_from_bytes(&chunk).map_err(|_| DecodeRecordError::InvalidChunk { s_bucket })
+    table.for_each_proof_hash(&s_buckets[..encoded], &mut |position, hash| {
+        masks[numbers[position]] = *hash;
+        is_readable[numbers[position]] = true;
+    });
+    for (number, (scalar, chunk)) in scalars.iter_mut().zip(chunks).enumerate() {
+        let (s_bucket, _) = places[number];
+        if !is_readable[number] {
+            return Err(DecodeRecordError::MissingProof { s_bucket });
+        }
+        let mut chunk = *chunk;
+        mask(&mut chunk, &masks[number]);
+        *scalar = Scalar::try_from_bytes(&chunk).map_err(|_| DecodeRecordError::InvalidChunk { s_bucket })?;
+    }
+    Ok(())
 }
 
 /// Encodes a chunk, and decodes it again.

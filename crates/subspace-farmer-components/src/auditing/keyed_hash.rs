@@ -4,6 +4,8 @@
 //! here every word of the state is a vector with one lane for each chunk, and the unused half of the output is never made.
 
 use crate::sector::CHUNK_SIZE;
+use std::sync::LazyLock;
+use subspace_proof_of_space::{SIMD_ENVIRONMENT_VARIABLE, SimdLevel};
 
 /// Chunks that are hashed side by side. Sixteen is one vector of AVX-512; with narrower vectors the compiler still makes better
 /// code of sixteen than of fewer.
@@ -60,19 +62,34 @@ pub(super) fn for_each_audit_word(
 
 type HashBatch = fn(&[u32; 8], &[[u8; CHUNK_SIZE]; LANES]) -> [u64; LANES];
 
-/// The fastest implementation for this processor.
+/// The fastest implementation for this processor; a slower one when the environment variable `AUTONOMYS_SIMD` names it.
 fn implementation() -> HashBatch {
+    static IMPLEMENTATION: LazyLock<HashBatch> = LazyLock::new(|| {
+        let named = std::env::var(SIMD_ENVIRONMENT_VARIABLE).ok();
+        fastest(
+            named
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(SimdLevel::Avx512),
+        )
+    });
+    *IMPLEMENTATION
+}
+
+/// The fastest implementation for this processor that needs no more than `most`.
+fn fastest(most: SimdLevel) -> HashBatch {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+        let has_avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+        if most == SimdLevel::Avx512 && has_avx512 {
             // SAFETY: the processor has what the function is compiled for.
             return |key, chunks| unsafe { hash_avx512(key, chunks) };
         }
-        if is_x86_feature_detected!("avx2") {
+        if most != SimdLevel::Portable && is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has what the function is compiled for.
             return |key, chunks| unsafe { hash_avx2(key, chunks) };
         }
     }
+    let _ = most;
     hash_portable
 }
 
@@ -184,17 +201,8 @@ mod tests {
                 *word = u32::from_le_bytes(*bytes);
             }
             let expected = chunks.each_ref().map(|chunk| expected(&key, chunk));
-            prop_assert_eq!(hash_portable(&key_words, &chunks), expected);
-            #[cfg(target_arch = "x86_64")]
-            {
-                if is_x86_feature_detected!("avx2") {
-                    // SAFETY: the processor has what the function is compiled for.
-                    prop_assert_eq!(unsafe { hash_avx2(&key_words, &chunks) }, expected);
-                }
-                if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-                    // SAFETY: the processor has what the function is compiled for.
-                    prop_assert_eq!(unsafe { hash_avx512(&key_words, &chunks) }, expected);
-                }
+            for level in SimdLevel::ALL {
+                prop_assert_eq!(fastest(level)(&key_words, &chunks), expected, "{}", level);
             }
         }
     }

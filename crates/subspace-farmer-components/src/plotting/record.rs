@@ -10,6 +10,11 @@ use subspace_erasure_coding::{ErasureCoding, ErasureCodingError};
 use subspace_kzg::Scalar;
 use subspace_proof_of_space::ProofOfSpace;
 
+/// S-buckets whose proofs are looked up at a time: a multiple of 64, few enough that little is done after the last chunk.
+const S_BUCKETS_AT_ONCE: usize = 512;
+const _: () =
+    assert!(S_BUCKETS_AT_ONCE.is_multiple_of(64) && NUM_S_BUCKETS.is_multiple_of(S_BUCKETS_AT_ONCE));
+
 /// Why a record cannot be encoded. The piece it came in is invalid in most cases.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeRecordError {
@@ -93,15 +98,21 @@ fn proof_hashes(
     let table = proof_of_space.create_table(seed);
     let mut words = crate::sector::zero_words();
     let mut hashes = Vec::with_capacity(NUM_CHUNKS);
-    for s_bucket in 0..NUM_S_BUCKETS {
+    let mut s_buckets = [0; S_BUCKETS_AT_ONCE];
+    for first in (0..NUM_S_BUCKETS).step_by(S_BUCKETS_AT_ONCE) {
         // Proofs beyond these are not used: setting their bits would move all chunks that follow.
         if hashes.len() == NUM_CHUNKS {
             break;
         }
-        if let Some(proof) = table.find_proof(s_bucket as u32) {
-            words[s_bucket / 64] |= 1 << (s_bucket % 64);
-            hashes.push(*proof.hash());
+        for (s_bucket, number) in s_buckets.iter_mut().zip(first as u32..) {
+            *s_bucket = number;
         }
+        table.for_each_proof_hash(&s_buckets, &mut |position, hash| {
+            if hashes.len() < NUM_CHUNKS {
+                words[(first + position) / 64] |= 1 << (position % 64);
+                hashes.push(*hash);
+            }
+        });
     }
     Ok((RecordBitmap::from_words(words)?, hashes))
 }

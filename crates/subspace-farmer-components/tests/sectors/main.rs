@@ -2,6 +2,7 @@
 //! wrong.
 #![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
 
+mod instruction_sets;
 mod plotting;
 mod proving;
 mod reading;
