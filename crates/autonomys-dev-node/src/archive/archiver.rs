@@ -113,6 +113,11 @@ impl ChainArchiver {
             return Ok(segment.header());
         }
         tracing::info!(segment_index = %raw.segment_index, "archiving a segment");
+        // Without tables each of the 128 commitments takes five times as long as with them.
+        match &self.tools.cache {
+            Some(cache) => cache.load_tables(kzg, pool),
+            None => kzg.precompute(pool),
+        }
         let segment = archive_segment(
             &raw.bytes,
             raw.segment_index,

@@ -10,7 +10,7 @@ use rayon::ThreadPool;
 use std::path::{Path, PathBuf};
 use subspace_archiving::{NewArchivedSegment, RawSegment};
 use subspace_core_primitives::hashes::{blake3_hash_list, blake3_hash_parallel};
-use subspace_kzg::Kzg;
+use subspace_kzg::{Kzg, TablesOrigin};
 
 const DOMAIN: &[u8] = b"autonomys development node, archived segment, version 1";
 
@@ -30,6 +30,19 @@ impl SegmentCache {
         Ok(Self {
             directory: directory.to_path_buf(),
         })
+    }
+
+    /// Gives `kzg` its fixed-base tables, from a file beside the segments when an earlier process has left them there.
+    pub fn load_tables(&self, kzg: &Kzg, pool: &ThreadPool) {
+        if kzg.is_precomputed() {
+            return;
+        }
+        if let TablesOrigin::Built {
+            stored: Err(error), ..
+        } = kzg.precompute_cached(&self.directory, pool)
+        {
+            tracing::warn!(%error, "the tables of the KZG parameters could not be kept");
+        }
     }
 
     fn path(&self, raw: &RawSegment, kzg: &Kzg, pool: &ThreadPool) -> PathBuf {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use subspace_core_primitives::pieces::PIECE_SIZE;
 use subspace_core_primitives::segments::{NUM_PIECES_IN_SEGMENT, SegmentHeader};
 use subspace_kzg::reference_string::ReferenceString;
 use subspace_proof_of_space::ProofOfSpaceKind;
@@ -89,7 +90,7 @@ impl Chain {
         let mut rest = bytes.as_slice();
         for position in 0..NUM_PIECES_IN_SEGMENT as u32 {
             let piece = archived.piece(position).unwrap();
-            let (found, behind) = rest.split_at(piece.len());
+            let (found, behind) = rest.split_at(PIECE_SIZE);
             assert!(found == piece.as_ref(), "segment {segment}, piece {position}");
             rest = behind;
         }
@@ -102,6 +103,8 @@ impl Chain {
             .args(["--output", self.output().to_str().unwrap()])
             .args(arguments)
             .env("NODE_URL", self.url())
+            // Tables of the KZG parameters are kept there for all tests.
+            .env("XDG_CACHE_HOME", scratch().join("cache"))
             .env("RUST_LOG", "info,autonomys_export_piece=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
