@@ -172,3 +172,84 @@ fn open(paths: &[SlabPath], identity: [u8; 32], settings: CacheSettings) -> Resu
         slab: Arc::new(slab),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use autonomys_transfer::ItemKey;
+    use subspace_core_primitives::pieces::PieceIndex;
+
+    fn settings(item_type: &str, epoch: u64, layout: u64) -> CacheSettings {
+        CacheSettings {
+            item_type: item_type.to_owned(),
+            epoch,
+            layout,
+        }
+    }
+
+    fn put(layout: &Layout, index: u64, part: u16) -> ItemKey {
+        let key = layout.coding.key(PieceIndex::from(index), part);
+        let bytes = Bytes::from(vec![part as u8 + 1; layout.item_len()]);
+        assert!(layout.put(key, &bytes).unwrap());
+        store_items::key_of(key, layout.settings.layout)
+    }
+
+    #[test]
+    fn items_live_as_long_as_their_layout() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = || {
+            vec![SlabPath {
+                directory: directory.path().to_owned(),
+                size: Some(40 * 1024 * 1024),
+            }]
+        };
+        let store = Store::open(paths(), [7; 32], settings("piece", 0, 0)).unwrap();
+        let layout = store.layout().unwrap();
+        let piece = put(&layout, 5, 0);
+        assert!(
+            !layout
+                .put(
+                    layout.coding.key(PieceIndex::from(6), 0),
+                    &Bytes::from_static(b"short")
+                )
+                .unwrap()
+        );
+        assert!(store.look_up(piece).is_some());
+        let pieces = layout.slab.capacity();
+        drop(layout);
+
+        // Another epoch, the same items; keys of whole pieces fit every layout.
+        store.change(settings("piece", 1, 0)).unwrap();
+        assert!(store.look_up(piece).is_some());
+        assert!(store.look_up(ItemKey { epoch: 9, ..piece }).is_some());
+
+        let layout = store.change(settings("split-piece:4", 2, 2)).unwrap();
+        assert!(layout.slab.capacity() > 3 * pieces, "smaller items, more of them");
+        assert!(store.look_up(piece).is_none());
+        let part = put(&layout, 5, 3);
+        assert!(store.look_up(part).is_some());
+        assert!(
+            store.look_up(ItemKey { epoch: 0, ..part }).is_none(),
+            "of another layout"
+        );
+        drop(layout);
+
+        // The same length and kind, but other bytes under the same numbers.
+        let layout = store.change(settings("split-parity-piece:4+2", 3, 3)).unwrap();
+        assert_eq!(layout.slab.stats().items, 0);
+        let parity = put(&layout, 5, 3);
+        drop(layout);
+        let layout = store.change(settings("split-parity-piece:4+3", 4, 4)).unwrap();
+        assert_eq!(layout.slab.stats().items, 0);
+        assert!(store.look_up(ItemKey { epoch: 4, ..parity }).is_none());
+        let kept = put(&layout, 6, 1);
+        drop((layout, store));
+
+        // Away while the cluster went on.
+        let store = Store::open(paths(), [7; 32], settings("split-parity-piece:4+3", 5, 4)).unwrap();
+        assert!(store.look_up(kept).is_some());
+        drop(store);
+        let store = Store::open(paths(), [7; 32], settings("piece", 6, 6)).unwrap();
+        assert_eq!(store.layout().unwrap().slab.stats().items, 0);
+    }
+}

@@ -321,8 +321,9 @@ impl Synchroniser {
             Some(admitted) = segments.admitted.recv() => self.state.admitted = u64::from(admitted) + 1,
             changed = self.placement.changed() => changed.context("the shard map is not followed any more")?,
             changed = self.wanted_settings.changed() => changed.context("the settings are not followed any more")?,
-            () = self.store.damaged.notified() => {}
-            () = rescanned.notified() => {}
+            // Damaged items are gone: the share is not here until a pass says so.
+            () = self.store.damaged.notified() => self.state.done_version = 0,
+            () = rescanned.notified() => self.state.done_version = 0,
             () = givers_changed(&mut self.members), if missing => {}
         }
         Ok(())

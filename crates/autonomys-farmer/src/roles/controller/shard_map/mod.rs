@@ -10,7 +10,7 @@ use autonomys_cache::placement::{self, ShardTable};
 use autonomys_cluster::Cluster;
 use autonomys_cluster::members::MembersView;
 use autonomys_cluster::settings::{CacheSettings, Settings};
-use autonomys_cluster::shard_map::{ShardMap, ShardMapStore, ShardMaps, ShardMember};
+use autonomys_cluster::shard_map::{ShardMap, ShardMapStore, ShardMaps, ShardMember, TableError};
 use plan::{Planner, Step};
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,16 +106,31 @@ impl Keeper {
             Some((maps, revision)) => (Some(maps), revision),
             None => (None, 0),
         };
-        match (&stored, &placement) {
+        let stored = match (stored, &placement) {
             (None, Some(placement)) => return self.put_back(placement).await,
-            (stored, placement) => {
-                let stored = stored.as_ref().map(|maps| &maps.current);
-                // Another leader was faster, or the watch is behind: look again.
-                if stored != placement.as_ref().map(|placement| &placement.current().map) {
-                    return Ok(());
-                }
+            (Some(maps), None) if self.is_table_lost(&maps.current).await? => {
+                tracing::warn!(
+                    version = maps.current.version,
+                    "the table of the shard map is lost; making a new one"
+                );
+                Some(ShardMaps {
+                    previous: Vec::new(),
+                    current: ShardMap {
+                        // Of no layout, so that nothing is made from it.
+                        layout: u64::MAX,
+                        ..maps.current
+                    },
+                })
             }
-        }
+            // Another leader was faster, or the watch is behind: look again.
+            (stored, placement)
+                if stored.as_ref().map(|maps| &maps.current)
+                    != placement.as_ref().map(|placement| &placement.current().map) =>
+            {
+                return Ok(());
+            }
+            (stored, _) => stored,
+        };
         let maps = match step {
             Step::Wait => return Ok(()),
             Step::Retire => {
@@ -135,6 +150,15 @@ impl Keeper {
             self.store.remove_other_tables(&maps).await?;
         }
         Ok(())
+    }
+
+    /// Whether nobody who comes new can use the map.
+    async fn is_table_lost(&self, map: &ShardMap) -> Result<bool> {
+        match self.store.table(map).await {
+            Ok(_) => Ok(false),
+            Err(TableError::Incomplete { .. }) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The successor of the stored maps, its table stored.
