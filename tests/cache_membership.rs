@@ -13,8 +13,8 @@ use support::{DevChain, Process, TestCluster, Turn};
 
 /// Pieces of a segment.
 const SEGMENT: u64 = 256;
-/// Two seconds in place of the minutes that an operator grants a cache to come back.
-const SHORT_GRACE: &str = "2";
+/// Seconds in place of the minutes that an operator grants a cache to come back; less is not allowed.
+const SHORT_GRACE: &str = "10";
 
 /// Who holds which item; every item is held by one cache only.
 fn holders(inventories: &BTreeMap<InstanceId, Vec<CacheItem>>) -> BTreeMap<CacheItem, InstanceId> {

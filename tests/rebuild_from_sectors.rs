@@ -178,6 +178,7 @@ async fn a_file_comes_back_from_plotted_sectors_alone() {
         ]
         .map(String::from)
         .into(),
+        ..DevChain::default()
     };
     let slot_duration_ms = match kind() {
         ProofOfSpaceKind::Chia => 1000,

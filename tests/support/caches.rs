@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Caches fill themselves with some hundred pieces, which a controller asks of its node one by one, on a loaded machine.
 pub(crate) const FILLED_WITHIN: Duration = Duration::from_secs(120);
-/// A utility over some hundred pieces.
-pub(crate) const UTILITY_WITHIN: Duration = Duration::from_secs(60);
+/// A utility over some hundred pieces, on a loaded machine.
+pub(crate) const UTILITY_WITHIN: Duration = Duration::from_secs(120);
 
 /// A look at the caches from outside.
 pub(crate) struct CachesFromOutside<'a> {

@@ -46,7 +46,16 @@ impl Observer {
         let mut members = MembersView::observe(&cluster).await?;
         wait_for_members(&mut members, cluster.name().as_str()).await?;
         let close = CancellationToken::new();
-        let pool = Pool::new(PoolOptions::default(), close.clone());
+        // All members encrypt their data planes or none does; those that differ say so in their own logs.
+        let options = PoolOptions {
+            tls: members
+                .current()
+                .members
+                .values()
+                .any(|member| member.data_plane_tls && !member.data_plane_addresses.is_empty()),
+            ..PoolOptions::default()
+        };
+        let pool = Pool::new(options, close.clone());
         Ok(Self {
             settings: Settings::open(&cluster).await?,
             fetcher: PieceFetcher::start(&cluster, pool.clone(), members.clone()).await?,
