@@ -96,10 +96,11 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
     );
     let settings = Settings::open(&context.cluster).await?;
     settings.bind_genesis(chain.genesis_hash).await?;
-    settings.bind_chain(chain.to_settings()).await?;
+    // Before the chain: a cache that waits for the chain would decide otherwise.
     if let Some(asked) = args.cache_item_type.map(|coding| coding.to_string()) {
         settings.agree_on_cache(Some(&asked), &asked).await?;
     }
+    settings.bind_chain(chain.to_settings()).await?;
 
     let pool = compute_pool("controller", available_processors())?;
     let arithmetic = Arithmetic::load(chain, &args.kzg, &pool).await?;
