@@ -7,7 +7,7 @@
 use super::NUM_SHARDS;
 use super::transition::VACANT;
 
-/// Rounds of corrections; in tests over thousands of histories never more than four were needed.
+/// Rounds of corrections. They end by themselves, so this only bounds what a mistake in that argument could cost.
 const MAX_ROUNDS: usize = 64;
 
 struct Spread<'a> {
@@ -30,7 +30,7 @@ pub(super) fn repair(owners: &mut [u16], positions: usize, group: &[usize], touc
         group,
     };
     // An exchange can leave a group that was wrong in one shard wrong in the other, so it may take several rounds. Every exchange
-    // brings the group it is made for closer to its average and no other farther away, so they end; the bound is a safety net.
+    // brings the group it is made for closer to its average and no other farther away, so they end.
     for _ in 0..MAX_ROUNDS {
         let wrong = spread.wrong(&places);
         if wrong.is_empty() {

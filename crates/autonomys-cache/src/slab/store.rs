@@ -95,14 +95,17 @@ impl SlabStore {
                 });
             }
             remove_unfinished(&path.directory);
-            plans.push((path, found, slots_of(path, options.slot_size)?));
+            slots_of(path, options.slot_size)?;
+            plans.push((path, found));
         }
         let mut files = Vec::new();
-        for (path, found, slots) in plans {
+        for (path, found) in plans {
             if found == Found::OtherSize {
                 info!(directory = %path.directory.display(), "emptying the slab file for items of another size");
                 remove(&path.directory)?;
             }
+            // Asked again: the paths before may have taken space of the same file system.
+            let slots = slots_of(path, options.slot_size)?;
             files.push(SlabFile::open(&path.directory, header, slots)?);
         }
         Self::with_files(files, locks, options)
