@@ -306,7 +306,7 @@ impl ErasureCoding {
     }
 
     /// Commitments of source and parity records (interleaved) from those of the source records: commitments are linear, so
-    /// these are exactly the commitments of the parity records.
+    /// these are exactly the commitments of the parity records. On a thread of a rayon pool the pool helps.
     ///
     /// # Errors
     /// [`ErasureCodingError::Length`], or [`ErasureCodingError::Commitment`] for a point outside the prime-order subgroup.
@@ -325,12 +325,8 @@ impl ErasureCoding {
         let domain = |error| self.length_error(error);
         group_transform::inverse_unscaled(&mut points).map_err(domain)?;
         let scale = transform::inverse_size(length);
-        for (point, power) in points
-            .iter_mut()
-            .zip(transform::coset_powers(length).map_err(domain)?)
-        {
-            *point = point.multiplied(&(*power * scale));
-        }
+        let powers = transform::coset_powers(length).map_err(domain)?;
+        group_transform::multiply(&mut points, |index| powers[index] * scale);
         group_transform::forward(&mut points).map_err(domain)?;
         let parity = Commitment::from_points(&points);
         Ok(source

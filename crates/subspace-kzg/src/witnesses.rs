@@ -24,11 +24,7 @@ impl WitnessSetup {
         pool.install(|| group_transform::forward(&mut reversed))?;
         // The inverse transform of every call divides by the length; doing it here saves a multiplication a point there.
         let scale = transform::inverse_size(double);
-        pool.install(|| {
-            reversed
-                .par_iter_mut()
-                .for_each(|point| *point = point.multiplied(&scale))
-        });
+        pool.install(|| group_transform::multiply(&mut reversed, |_| scale));
         Ok(Self {
             transformed_powers: reversed,
         })

@@ -68,7 +68,7 @@ pub fn archive_segment(
             .map(|chunks| commit_to_record(chunks, kzg))
             .collect::<Result<_, KzgError>>()
     })?;
-    let commitments = erasure_coding.extend_commitments(&source_commitments)?;
+    let commitments = pool.install(|| erasure_coding.extend_commitments(&source_commitments))?;
 
     let segment_polynomial = SegmentPolynomial::new(&commitments)?;
     let segment_header = SegmentHeader::V0 {

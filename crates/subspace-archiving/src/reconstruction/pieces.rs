@@ -168,7 +168,7 @@ impl PiecesReconstructor {
         pool: &ThreadPool,
     ) -> Result<Vec<Commitment>, PiecesReconstructionError> {
         if let Some(source) = given.iter().step_by(2).copied().collect::<Option<Vec<_>>>() {
-            return Ok(self.erasure_coding.extend_commitments(&source)?);
+            return Ok(pool.install(|| self.erasure_coding.extend_commitments(&source))?);
         }
         let interpolation = Interpolation::of_present(pieces);
         let used: Vec<_> = given.iter().flatten().take(NUM_RAW_RECORDS).copied().collect();
