@@ -138,15 +138,15 @@ pub(crate) fn hash_proof<V: Lanes>(token: V::Token, proof: impl Fn(usize) -> V) 
     }
     for (first, flags) in [(0, CHUNK_START), (16, 0)] {
         let mut message = [V::splat(token, 0); 16];
-        for index in 0..16 {
-            message[index] = proof(first + index).swap_bytes();
+        for (index, word) in message.iter_mut().enumerate() {
+            *word = proof(first + index).swap_bytes();
         }
         let [h0, h1, h2, h3, h4, h5, h6, h7, ..] = compress(token, value, &message, 64, flags);
         value = [h0, h1, h2, h3, h4, h5, h6, h7];
     }
     let mut message = [V::splat(token, 0); PROOF_WORDS - 32];
-    for index in 0..PROOF_WORDS - 32 {
-        message[index] = proof(32 + index).swap_bytes();
+    for (index, word) in message.iter_mut().enumerate() {
+        *word = proof(32 + index).swap_bytes();
     }
     let [h0, h1, h2, h3, h4, h5, h6, h7, ..] = compress(token, value, &message, 32, CHUNK_END | ROOT);
     [h0, h1, h2, h3, h4, h5, h6, h7]

@@ -195,8 +195,8 @@ fn mirror<const LARGER: u16>(keys: &mut Keys, partner: impl Fn(__m512i) -> __m51
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
 fn exchange_lanes<const LARGER: u16>(keys: &mut Keys, partner: impl Fn(__m512i) -> __m512i) {
-    for index in 0..VECTORS {
-        keys[index] = chosen::<LARGER>(keys[index], partner(keys[index]));
+    for keys in keys {
+        *keys = chosen::<LARGER>(*keys, partner(*keys));
     }
 }
 
