@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::node_pieces::{HeldSegment, NodePieces, fetch_segment};
+use crate::args::kzg::precompute;
 use crate::roles::chain::Arithmetic;
 use crate::roles::pieces::{PieceFetcher, Tier};
 use anyhow::Result;
@@ -44,6 +45,11 @@ pub(super) struct Admission {
 impl Admission {
     /// Admits segments in order, whenever this controller leads.
     pub(super) async fn run(mut self, headers: SegmentHeaders, shared: Shared) {
+        let (kzg, pool) = (self.arithmetic.kzg.clone(), Arc::clone(&self.pool));
+        // Without tables a commitment of a piece takes many times as long, and a segment has 256.
+        if let Err(error) = tokio::task::spawn_blocking(move || precompute(&kzg, &pool)).await {
+            tracing::error!(%error, "the tables of the KZG parameters are missing: segments are checked slowly");
+        }
         let mut follow = headers.follow();
         loop {
             let header = tokio::select! {
@@ -89,11 +95,12 @@ impl Admission {
         }
         // An exported history is in the caches before the controller sees it; it is checked all the same.
         let held = held_whole(&self.members.current(), segment_index);
-        let segment = self.fetch(header, shared, held).await?;
-        if held {
-            drop(segment);
-        } else {
-            self.pieces.hold(Some(segment));
+        {
+            let _expecting = (!held).then(|| self.pieces.expect(segment_index));
+            let segment = self.fetch(header, shared, held).await?;
+            if !held {
+                self.pieces.hold(Some(segment));
+            }
         }
         // While a long history is admitted the sharded caches are not waited for: they have a place to fetch it from.
         let newest = self.newest.load(Ordering::Relaxed);

@@ -2,7 +2,7 @@
 //! the chain's commitment before they are written.
 
 use super::archive::Archive;
-use crate::args::kzg::KzgArgs;
+use crate::args::kzg::{KzgArgs, precompute};
 use crate::roles::chain::{Arithmetic, Chain, available_processors, compute_pool};
 use crate::roles::pieces::{PieceFetcher, Tier};
 use anyhow::{Context, Result};
@@ -142,6 +142,8 @@ impl Repairer {
         let load = || async {
             let pool = compute_pool("repair", available_processors())?;
             let arithmetic = Arithmetic::load(self.chain, &self.kzg, &pool).await?;
+            let (kzg, threads) = (arithmetic.kzg.clone(), Arc::clone(&pool));
+            tokio::task::spawn_blocking(move || precompute(&kzg, &threads)).await?;
             anyhow::Ok(Tools { arithmetic, pool })
         };
         self.tools.get_or_try_init(load).await.cloned()

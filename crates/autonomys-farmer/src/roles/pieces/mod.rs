@@ -30,9 +30,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// One source's time for one piece, queue included: below 1 MB/s a member is of no use.
-const ITEM_DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const ITEM_DEADLINE: Duration = Duration::from_secs(20);
 /// A node answers pieces slowly, and the controller asks for each of them.
-const CONTROLLER_ITEM_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const CONTROLLER_ITEM_DEADLINE: Duration = Duration::from_secs(60);
 /// A call's time in a tier: this, and a second for each piece, in which every line delivers one.
 const TIER_DEADLINE: Duration = Duration::from_secs(60);
 /// Pieces put together at once; each takes a thread for a fraction of a millisecond.
@@ -72,6 +72,7 @@ pub(crate) struct FetchedPiece {
     /// Bytes by the member that gave them, also those that came too late to be needed.
     pub(crate) from: Vec<(String, u64)>,
     /// Where the piece came from in the end.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests, until a utility shows it"))]
     pub(crate) tier: Option<Tier>,
 }
 
@@ -309,16 +310,16 @@ impl PieceFetcher {
         }
     }
 
-    /// Fetches items by their keys, each from its own sources in their order; what came is given to `take`, and the keys that
-    /// did not come are returned.
+    /// Fetches items by their keys, each from its own sources in their order; what comes is given to `take`.
     pub(crate) async fn fetch_items<F: Future<Output = ()>>(
         &self,
         wants: Vec<Want>,
         item_len: usize,
+        item_deadline: Duration,
         take: impl Fn(ItemKey, bytes::Bytes) -> F,
     ) {
         let options = FetchOptions {
-            item_deadline: ITEM_DEADLINE,
+            item_deadline,
             item_len,
             ..FetchOptions::until(Instant::now() + TIER_DEADLINE + Duration::from_secs(wants.len() as u64))
         };

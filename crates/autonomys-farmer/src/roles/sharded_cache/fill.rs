@@ -2,7 +2,7 @@
 //! have whole pieces.
 
 use super::store::Layout;
-use crate::roles::pieces::{PieceFetcher, Tier, whole};
+use crate::roles::pieces::{CONTROLLER_ITEM_DEADLINE, ITEM_DEADLINE, PieceFetcher, Tier, whole};
 use crate::roles::placement::Placement;
 use crate::roles::store_items::{cache_key, key_of, part};
 use anyhow::Result;
@@ -13,6 +13,7 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use subspace_core_primitives::pieces::PieceIndex;
 
 /// Fetches and stores. Cheap to clone.
@@ -64,8 +65,8 @@ impl Filler {
         })
         .await;
         for controller in members.controllers() {
-            self.ask(&wanted, |key| vec![controller.source(key_of(*key, number))])
-                .await;
+            let sources = |key: &CacheKey| vec![controller.source(key_of(*key, number))];
+            self.ask_within(&wanted, CONTROLLER_ITEM_DEADLINE, sources).await;
         }
         let layout = Arc::clone(layout);
         let synced = tokio::task::spawn_blocking(move || layout.slab.sync()).await?;
@@ -81,6 +82,15 @@ impl Filler {
 
     /// Asks for the items themselves.
     async fn ask(&self, wanted: &Arc<Wanted>, sources: impl Fn(&CacheKey) -> Vec<Source>) {
+        self.ask_within(wanted, ITEM_DEADLINE, sources).await;
+    }
+
+    async fn ask_within(
+        &self,
+        wanted: &Arc<Wanted>,
+        item_deadline: Duration,
+        sources: impl Fn(&CacheKey) -> Vec<Source>,
+    ) {
         let wants: Vec<_> = wanted
             .missing
             .lock()
@@ -94,7 +104,7 @@ impl Filler {
         }
         let length = wanted.layout.item_len();
         let take = async |key: ItemKey, bytes| store(wanted, cache_key(key), bytes).await;
-        self.fetcher.fetch_items(wants, length, take).await;
+        self.fetcher.fetch_items(wants, length, item_deadline, take).await;
     }
 
     /// Makes parts from whole pieces that the other parts' owners give.
