@@ -64,7 +64,7 @@ async fn a_fifth_cache_takes_a_fifth_and_a_restarted_one_nothing() {
     assert_eq!(before.len() as u64, pieces);
     let members = caches.members.current().members.len();
 
-    let reader = caches.start_reading();
+    let reader = caches.start_reading().await;
     let _fifth = start_cache(&cluster, "cache-5");
     let maps = caches.settled(5, pieces).await;
     reader.never_missed().await;
@@ -92,10 +92,10 @@ async fn a_fifth_cache_takes_a_fifth_and_a_restarted_one_nothing() {
         .current()
         .role(Role::ShardedCache)
         .map(|member| member.id)
-        .find(|id| killed.output().contains(&id.to_string()))
+        .find(|id| killed.output().contains(&format!("joined instance={id}")))
         .unwrap();
     let run = caches.members.current().get(id).unwrap().run;
-    let reader = caches.start_reading();
+    let reader = caches.start_reading().await;
     killed.kill();
     killed.restart();
     ready_again(&caches, id, run).await;
@@ -142,7 +142,7 @@ async fn any_two_of_six_caches_die_and_every_read_succeeds() {
         assert_eq!(items.len() as u64, SEGMENT, "{cache}");
     }
 
-    let reader = caches.start_reading();
+    let reader = caches.start_reading().await;
     processes[1].kill();
     processes[4].kill();
     let rebuilt = caches.settled(4, shards).await;

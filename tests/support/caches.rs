@@ -13,12 +13,17 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Caches fill themselves with some hundred pieces, which a controller asks of its node one by one, on a loaded machine.
 pub(crate) const FILLED_WITHIN: Duration = Duration::from_secs(120);
 /// A utility over some hundred pieces, on a loaded machine.
 pub(crate) const UTILITY_WITHIN: Duration = Duration::from_secs(120);
+
+/// Of a reader on a development chain, which says that its parameters are for development only.
+const LAST_WORDS_BEFORE_READING: &str = "INSECURE development KZG parameters";
 
 /// A look at the caches from outside.
 pub(crate) struct CachesFromOutside<'a> {
@@ -145,13 +150,14 @@ impl<'a> CachesFromOutside<'a> {
         utility(&format!("{words} --nats-servers {}", self.cluster.nats.url())).await
     }
 
-    /// Starts fetching pieces over and over, each checked against the chain, until it is told to stop.
-    pub(crate) fn start_reading(&self) -> Reader {
+    /// Starts fetching pieces over and over, each checked against the chain, until it is told to stop; returns when it is about to
+    /// fetch the first.
+    pub(crate) async fn start_reading(&self) -> Reader {
         let line = format!(
             "util sharded-cache-benchmark --verify --json --sectors 8 --pieces-in-sector 32 --epoch 1000000 --nats-server {}",
             self.cluster.nats.url()
         );
-        let process = tokio::process::Command::new(BINARY)
+        let mut process = tokio::process::Command::new(BINARY)
             .args(line.split(' '))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -159,7 +165,27 @@ impl<'a> CachesFromOutside<'a> {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Reader(process)
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let begun = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.contains(LAST_WORDS_BEFORE_READING) {
+                    return;
+                }
+            }
+            panic!("the reader did not begin to read");
+        };
+        tokio::time::timeout(UTILITY_WITHIN, begun)
+            .await
+            .expect("the reader begins soon");
+        let said = tokio::spawn(async move {
+            let mut said = String::new();
+            while let Ok(Some(line)) = lines.next_line().await {
+                said.push_str(&line);
+                said.push('\n');
+            }
+            said
+        });
+        Reader { process, said }
     }
 }
 
@@ -187,7 +213,11 @@ fn ended(output: std::process::Output) -> Ended {
 }
 
 /// A process that reads all the time.
-pub(crate) struct Reader(tokio::process::Child);
+pub(crate) struct Reader {
+    process: tokio::process::Child,
+    /// What it writes to standard error once it reads.
+    said: JoinHandle<String>,
+}
 
 impl Reader {
     /// Ends it and expects that every read of all that time was answered by the sharded caches, rightly; returns how many pieces
@@ -200,10 +230,11 @@ impl Reader {
 
     /// Ends it and expects that every read was answered rightly, by whomever.
     pub(crate) async fn stop(self) -> Ended {
-        let id = i32::try_from(self.0.id().unwrap()).unwrap();
+        let id = i32::try_from(self.process.id().unwrap()).unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM).unwrap();
-        let output = tokio::time::timeout(UTILITY_WITHIN, self.0.wait_with_output()).await;
-        let read = ended(output.expect("it stops soon").unwrap());
+        let output = tokio::time::timeout(UTILITY_WITHIN, self.process.wait_with_output()).await;
+        let mut read = ended(output.expect("it stops soon").unwrap());
+        read.text.push_str(&self.said.await.unwrap());
         assert_eq!(read.code, Some(0), "{}", read.text);
         assert_eq!(read.json["not_found"], 0, "{}", read.text);
         assert_eq!(read.json["wrong"], 0, "{}", read.text);
