@@ -65,7 +65,7 @@ struct FullPieceCache {
 /// Runs the command.
 pub(crate) fn run(args: &CacheStatusArgs) -> Result<ExitCode> {
     let status = observe(&args.nats, "cache-status", async |observer, end| {
-        until_stopped(end, Status::read(observer)).await
+        Box::pin(until_stopped(end, Status::read(observer))).await
     })?;
     if args.json {
         println!("{}", serde_json::to_string(&status)?);

@@ -62,7 +62,7 @@ fn observe<T>(
         .context("cannot start the asynchronous runtime")?;
     let outcome = runtime.block_on(async {
         let end = shutdown::token_on_signal()?;
-        let observer = until_stopped(&end, Observer::connect(nats, purpose)).await?;
+        let observer = Box::pin(until_stopped(&end, Observer::connect(nats, purpose))).await?;
         work(&observer, &end).await
     });
     // Work on threads is left alone: utilities hold nothing of the cluster's.

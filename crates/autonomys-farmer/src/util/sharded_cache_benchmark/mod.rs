@@ -284,7 +284,8 @@ impl Run {
                     self.pieces += 1;
                     self.bytes += piece.as_ref().len() as u64;
                     self.items.record(fetched.took);
-                    self.misses += u64::from(!from_sharded_caches(&fetched.from));
+                    let hit = fetched.tier == Some(Tier::Owners) && from_sharded_caches(&fetched.from);
+                    self.misses += u64::from(!hit);
                     if self.rules.is_some() {
                         self.unchecked.push((fetched.index, piece));
                     }

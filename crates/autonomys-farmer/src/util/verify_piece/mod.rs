@@ -49,7 +49,7 @@ pub(crate) struct VerifyPieceArgs {
 /// Runs the command.
 pub(crate) fn run(args: &VerifyPieceArgs) -> Result<ExitCode> {
     let report = observe(&args.nats, "verify-piece", async |observer, end| {
-        until_stopped(end, verify(observer, args)).await
+        Box::pin(until_stopped(end, verify(observer, args))).await
     })?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
@@ -198,10 +198,6 @@ impl Verifier<'_> {
         .await
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "what goes in comes out again, with the answer in front"
-    )]
     async fn faults(
         &self,
         copies: Vec<ItemCopy>,
