@@ -189,6 +189,8 @@ impl<Kern: Kernel> Join<'_, Kern> {
             children,
             ..
         } = &mut *self.workspace;
+        // Table 7 goes nowhere near them, and it is now that a table takes most memory.
+        children.iter_mut().for_each(Chains::give_back);
         let parts = children.len();
         let mut kept = Kept::new(parents, 1, memory);
         let mut lasts = vec![last];

@@ -5,7 +5,7 @@
 //! close together, no bucket has a limit, and little is wasted.
 
 use crate::constants::NUM_BUCKETS;
-use crate::memory::{prefetch, zeroed_words};
+use crate::memory::{give_back, prefetch, zeroed_words};
 
 /// Records in a block: long enough that taking a new one is rare, short enough that half a block for every bucket is little.
 const BLOCK: usize = 16;
@@ -50,6 +50,11 @@ impl Chains {
         // Half a block more for every bucket, and 1/16 because table sizes vary.
         let blocks = (expected + expected / 16) / BLOCK + NUM_BUCKETS / 2 + 2;
         self.reserve::<W>(blocks);
+    }
+
+    /// Gives the memory of all records back until the next [`Chains::reset`].
+    pub(crate) fn give_back(&mut self) {
+        give_back(&mut self.words);
     }
 
     /// Makes place for that many blocks.

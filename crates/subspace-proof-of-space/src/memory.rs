@@ -8,8 +8,38 @@ pub(crate) fn zeroed_words(length: usize) -> Vec<u32> {
     words
 }
 
+/// Gives the memory behind `words` back to the system, where that is possible. They stay usable, but what they held is gone: they
+/// hold anything from then on.
+pub(crate) fn give_back(words: &mut [u32]) {
+    #[cfg(target_os = "linux")]
+    if let Some((start, bytes)) = huge_pages(words.as_mut_ptr(), words.len()) {
+        // SAFETY: the range lies in the exclusively borrowed slice and consists of whole pages of the allocator's private
+        // memory; it reads as zeros afterwards, which are valid words. Failure leaves everything as it was.
+        unsafe {
+            libc::madvise(start.cast(), bytes, libc::MADV_DONTNEED);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = words;
+}
+
 #[cfg(target_os = "linux")]
 fn advise(start: *mut u32, length: usize) {
+    if let Some((start, bytes)) = huge_pages(start, length) {
+        // SAFETY: the range lies in one allocation and starts at a page; the advice changes neither contents nor access. Failure
+        // (a system without huge pages) leaves everything as it was.
+        unsafe {
+            libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise(_start: *mut u32, _length: usize) {}
+
+/// Start and bytes of the whole huge pages among those words.
+#[cfg(target_os = "linux")]
+fn huge_pages(start: *mut u32, length: usize) -> Option<(*mut u8, usize)> {
     /// Huge pages of x86-64, and the smallest ones of other processors that matter.
     const HUGE_PAGE: usize = 2 << 20;
 
@@ -17,18 +47,8 @@ fn advise(start: *mut u32, length: usize) {
     let start = start.cast::<u8>();
     let skipped = start.align_offset(HUGE_PAGE);
     let covered = bytes.saturating_sub(skipped) / HUGE_PAGE * HUGE_PAGE;
-    if covered == 0 {
-        return;
-    }
-    // SAFETY: the range lies in one allocation and starts at a page; the advice changes neither contents nor access. Failure
-    // (a system without huge pages) leaves everything as it was.
-    unsafe {
-        libc::madvise(start.add(skipped).cast(), covered, libc::MADV_HUGEPAGE);
-    }
+    (covered > 0).then(|| (start.wrapping_add(skipped), covered))
 }
-
-#[cfg(not(target_os = "linux"))]
-fn advise(_start: *mut u32, _length: usize) {}
 
 /// Asks for the cache line of `words[index]`, if there is such a word.
 #[inline(always)]
@@ -57,5 +77,19 @@ mod tests {
                 prefetch(&words, index);
             }
         }
+    }
+
+    #[test]
+    fn what_was_given_back_can_be_used_again_and_its_neighbours_are_untouched() {
+        let mut words = zeroed_words((6 << 20) + 3);
+        words.fill(7);
+        let (before, rest) = words.split_at_mut(1 << 20);
+        let (given, after) = rest.split_at_mut(4 << 20);
+        give_back(given);
+        assert!(before.iter().chain(after.iter()).all(|&word| word == 7));
+        #[cfg(target_os = "linux")]
+        assert!(given.contains(&0));
+        given.fill(9);
+        assert!(given.iter().all(|&word| word == 9));
     }
 }

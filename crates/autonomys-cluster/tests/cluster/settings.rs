@@ -34,7 +34,10 @@ async fn a_cluster_agrees_once() {
         assert_eq!(nothing, SettingsError::NoCacheYet);
         assert_eq!(first.cache_settings().await.unwrap(), None);
         let held = first.agree_on_cache(None, "piece").await.unwrap();
-        assert_eq!((held.item_type.as_str(), held.epoch, held.layout), ("piece", 0, 0));
+        assert_eq!(
+            (held.item_type.as_str(), held.epoch, held.layout),
+            ("piece", 0, 0)
+        );
         assert_eq!(
             second.agree_on_cache(None, "split-piece:4").await.unwrap(),
             held,
@@ -46,7 +49,10 @@ async fn a_cluster_agrees_once() {
             .await
             .unwrap_err()
             .to_string();
-        assert!(error.contains("store items as piece, this process was told split-piece:4"), "{error}");
+        assert!(
+            error.contains("store items as piece, this process was told split-piece:4"),
+            "{error}"
+        );
         assert!(
             error.contains("util reinitialization-cache --cache-item-type split-piece:4"),
             "{error}"
@@ -79,7 +85,11 @@ async fn an_epoch_carries_its_item_type() {
         let again = second.start_epoch(Some("split-piece:4")).await.unwrap();
         assert_eq!((again.epoch, again.layout), (4, 3));
         eventually("epoch", async || watch.borrow().as_ref() == Some(&again)).await;
-        assert_eq!(second.restore_cache(held).await.unwrap(), again, "nothing was lost");
+        assert_eq!(
+            second.restore_cache(held).await.unwrap(),
+            again,
+            "nothing was lost"
+        );
     })
     .await;
 }

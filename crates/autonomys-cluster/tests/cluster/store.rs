@@ -201,7 +201,11 @@ async fn shard_maps_succeed_each_other() {
     store.put_table([1; 32], &table).await.unwrap();
     store.put_table([1; 32], &table).await.unwrap();
     let revision = store.replace(&first, 0).await.unwrap().expect("the first");
-    assert_eq!(store.replace(&first, 7).await.unwrap(), None, "a leader that was late");
+    assert_eq!(
+        store.replace(&first, 7).await.unwrap(),
+        None,
+        "a leader that was late"
+    );
     assert_eq!(store.table(&first.current).await.unwrap(), table);
 
     store.put_table([2; 32], &table[..10]).await.unwrap();
@@ -211,13 +215,21 @@ async fn shard_maps_succeed_each_other() {
     };
     let revision = store.replace(&second, revision).await.unwrap().expect("ours");
     assert_eq!(store.get().await.unwrap(), Some((second.clone(), revision)));
-    assert_eq!(store.remove_other_tables(&second).await.unwrap(), 0, "both are needed");
+    assert_eq!(
+        store.remove_other_tables(&second).await.unwrap(),
+        0,
+        "both are needed"
+    );
     let retired = ShardMaps {
         previous: Vec::new(),
         ..second.clone()
     };
     store.replace(&retired, revision).await.unwrap().expect("ours");
-    assert_eq!(store.remove_other_tables(&retired).await.unwrap(), 2, "two chunks");
+    assert_eq!(
+        store.remove_other_tables(&retired).await.unwrap(),
+        2,
+        "two chunks"
+    );
     assert!(store.table(&first.current).await.is_err());
     assert_eq!(store.table(&retired.current).await.unwrap(), table[..10]);
     eventually("watch", async || watch.borrow().as_deref() == Some(&retired)).await;

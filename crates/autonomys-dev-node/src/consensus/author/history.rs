@@ -40,7 +40,11 @@ impl Author {
         let empty = DataSource::new(0, None)?;
         while self.state.next_segment_index() < wanted {
             let number = self.state.number + 1;
-            let data = if number / RUN % 2 == 0 { &empty } else { &full };
+            let data = if (number / RUN).is_multiple_of(2) {
+                &empty
+            } else {
+                &full
+            };
             self.make_block(self.state.slot + slots_per_block, data)?;
         }
         tracing::info!(blocks = self.state.number, segments = %wanted, "the chain begins with a history");

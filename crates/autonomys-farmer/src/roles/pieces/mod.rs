@@ -72,7 +72,6 @@ pub(crate) struct FetchedPiece {
     /// Bytes by the member that gave them, also those that came too late to be needed.
     pub(crate) from: Vec<(String, u64)>,
     /// Where the piece came from in the end.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tests, until a utility shows it"))]
     pub(crate) tier: Option<Tier>,
 }
 
