@@ -37,6 +37,10 @@ impl ShardTable {
     /// As [`Self::new`].
     pub fn next(&self, members: Vec<Member>, positions: usize) -> Result<Self, PlacementError> {
         let members = checked(members, positions)?;
+        if members == self.members && positions == self.positions {
+            // Settling again could still move a place that rounding has put above a host's limit.
+            return Ok(self.clone());
+        }
         let numbers: HashMap<&str, u16> = (0..)
             .zip(&members)
             .map(|(number, member)| (member.id.as_str(), number))
