@@ -6,7 +6,7 @@ use autonomys_cluster::members::{CacheStatus, Member, MembersSnapshot, MembersVi
 use autonomys_cluster::messages::{CacheInventory, CacheItem};
 use autonomys_cluster::shard_map::{ShardMapStore, ShardMaps};
 use autonomys_cluster::{Cluster, InstanceId, Role};
-use autonomys_transfer::{ItemKey, ItemKind, Peer, Pool, PoolOptions, SessionKey};
+use autonomys_transfer::{ItemKey, ItemKind, Peer, Pool, PoolOptions, SessionKey, TransferError};
 use futures::StreamExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -141,8 +141,11 @@ impl<'a> CachesFromOutside<'a> {
         };
         let deadline = tokio::time::Instant::now() + UTILITY_WITHIN;
         let mut answer = pool.get(&peer, vec![key], deadline).await.unwrap();
-        let (_, bytes) = answer.next().await.unwrap().unwrap();
-        bytes.map(|bytes| bytes.to_vec())
+        match answer.next().await.unwrap() {
+            Ok((_, bytes)) => bytes.map(|bytes| bytes.to_vec()),
+            Err(TransferError::CorruptItem { .. }) => None,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Runs `util WORDS` with the address of NATS behind `--nats-servers`, and waits for its end.

@@ -30,6 +30,6 @@ pub use item::{CacheKey, ItemKind, Lookup, StoredItem};
 pub use lock::DirectoryLock;
 pub use official::{ImportedSlot, OfficialPieceCache};
 pub use slab::{
-    MAX_SLOT_SIZE, MIN_SLOTS, PathStats, PutOutcome, SlabOptions, SlabPath, SlabStats, SlabStore,
+    MAX_SLOT_SIZE, MIN_SLOTS, PathStats, PutOutcome, SlabOptions, SlabPath, SlabRange, SlabStats, SlabStore,
 };
 pub use storage::{OsStorage, Storage};

@@ -9,11 +9,13 @@ mod eviction;
 mod file;
 mod format;
 mod index;
+mod range;
 mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use format::MAX_SLOT_SIZE;
+pub use range::SlabRange;
 pub use stats::{PathStats, SlabStats};
 pub use store::{MIN_SLOTS, PutOutcome, SlabOptions, SlabPath, SlabStore};

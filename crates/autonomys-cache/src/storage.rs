@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Alignment of offsets and lengths past the page cache: what disks with sectors of 4 KiB need, and enough for all others.
 pub(crate) const DIRECT_ALIGNMENT: usize = 4096;
@@ -33,6 +34,10 @@ pub trait Storage: Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
     /// Bytes of the file.
     fn length(&self) -> io::Result<u64>;
+    /// The file itself, for a kernel that sends its bytes; `None` where there is none.
+    fn file(&self) -> Option<&Arc<File>> {
+        None
+    }
     /// Grows the file to `length` with blocks behind every byte, or shortens it.
     fn resize(&self, length: u64) -> io::Result<()>;
 }
@@ -40,7 +45,7 @@ pub trait Storage: Send + Sync + 'static {
 /// A file of the operating system.
 #[derive(Debug)]
 pub struct OsStorage {
-    file: File,
+    file: Arc<File>,
     /// The same file opened for direct I/O, where the file system can do that.
     direct: Option<File>,
     buffers: Mutex<Vec<Vec<u8>>>,
@@ -49,7 +54,7 @@ pub struct OsStorage {
 impl From<File> for OsStorage {
     fn from(file: File) -> Self {
         Self {
-            file,
+            file: Arc::new(file),
             direct: None,
             buffers: Mutex::default(),
         }
@@ -72,7 +77,7 @@ impl OsStorage {
     /// Drops what the page cache holds of the file: the next read comes from the disk.
     pub(crate) fn forget_cached(&self) {
         // Advice only; where it is not taken, reads are served from memory and nothing else changes.
-        let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        let _ = posix_fadvise(&*self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
     }
 
     /// Runs `operation` with an aligned buffer of at least `length` bytes, a multiple of the alignment.
@@ -143,6 +148,10 @@ impl Storage for OsStorage {
         Ok(self.file.metadata()?.len())
     }
 
+    fn file(&self) -> Option<&Arc<File>> {
+        Some(&self.file)
+    }
+
     fn resize(&self, length: u64) -> io::Result<()> {
         let current = self.length()?;
         if length <= current {
@@ -151,7 +160,7 @@ impl Storage for OsStorage {
         let too_long = |_| io::Error::from(io::ErrorKind::FileTooLarge);
         let start = i64::try_from(current).map_err(too_long)?;
         let more = i64::try_from(length - current).map_err(too_long)?;
-        match fallocate(&self.file, FallocateFlags::empty(), start, more) {
+        match fallocate(&*self.file, FallocateFlags::empty(), start, more) {
             Ok(()) => Ok(()),
             // Some file systems cannot reserve blocks: then a full disk shows at the write, which is handled as well.
             Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => self.file.set_len(length),

@@ -5,14 +5,16 @@
 //! one path (to profile it), `CONNECTIONS=n` for another number of connections to the peer.
 
 use autonomys_transfer::{
-    FetchOptions, Handlers, Item, ItemKey, ItemSink, ItemSource, OpenSector, Peer, Pool, PoolOptions,
-    Refusal, SectorKey, SectorSource, Server, ServerOptions, SessionKey, Source, Want,
+    FetchOptions, FileRange, Handlers, Item, ItemKey, ItemSink, ItemSource, OpenSector, Peer, Pool,
+    PoolOptions, Refusal, SectorKey, SectorSource, Served, Server, ServerOptions, SessionKey, Source, Want,
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use nix::sys::resource::{UsageWho, getrusage};
+use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,6 +43,45 @@ impl ItemSource for Pieces {
 impl ItemSink for Pieces {
     fn put(&self, _key: ItemKey, _item: Item) -> BoxFuture<'static, Result<(), Refusal>> {
         async { Ok(()) }.boxed()
+    }
+}
+
+/// The same pieces as ranges of a file that lies in the page cache.
+struct InFile(Arc<File>, Pieces, Arc<Vec<u32>>);
+
+impl InFile {
+    fn new(pieces: &Pieces) -> Self {
+        let mut file = tempfile::tempfile().expect("a place for files");
+        for piece in pieces.0.iter() {
+            file.write_all(piece.bytes()).expect("room on the disk");
+        }
+        let sums = pieces
+            .0
+            .iter()
+            .map(|piece| crc32c::crc32c(piece.bytes()))
+            .collect();
+        Self(Arc::new(file), pieces.clone(), Arc::new(sums))
+    }
+}
+
+impl ItemSource for InFile {
+    fn get(&self, keys: Vec<ItemKey>) -> BoxStream<'static, (ItemKey, Option<Item>)> {
+        self.1.get(keys)
+    }
+
+    fn serve(&self, keys: Vec<ItemKey>) -> BoxStream<'static, (ItemKey, Option<Served>)> {
+        let (file, pieces, sums) = (self.0.clone(), self.1.clone(), self.2.clone());
+        let range = move |key: ItemKey| {
+            let piece = pieces.0.get(key.piece_index as usize)?;
+            Some(Served::Range(FileRange {
+                file: file.clone(),
+                offset: key.piece_index * PIECE as u64,
+                length: PIECE,
+                hash: *piece.hash(),
+                crc: sums[key.piece_index as usize],
+            }))
+        };
+        stream::iter(keys).map(move |key| (key, range(key))).boxed()
     }
 }
 
@@ -222,6 +263,11 @@ async fn run(rounds: usize) {
     };
     let (pool, peer, server) = data_plane(handlers.clone(), false).await;
     let (tls_pool, tls_peer, tls_server) = data_plane(handlers, true).await;
+    let file_handlers = Handlers {
+        items: Arc::new(InFile::new(&pieces)),
+        ..Handlers::default()
+    };
+    let (file_pool, file_peer, file_server) = data_plane(file_handlers, false).await;
     let only = std::env::var("ONLY").unwrap_or_default();
     let mut best: Vec<(&str, Measured)> = Vec::new();
     for round in 0..=rounds {
@@ -229,6 +275,7 @@ async fn run(rounds: usize) {
             "plain TCP copy",
             "get",
             "fetch",
+            "fetch from file",
             "put",
             "sector",
             "fetch over TLS",
@@ -239,6 +286,7 @@ async fn run(rounds: usize) {
             let measured = match what {
                 "get" => measure(get(&pool, &peer)).await,
                 "fetch" => measure(fetch(&pool, &peer)).await,
+                "fetch from file" => measure(fetch(&file_pool, &file_peer)).await,
                 "fetch over TLS" => measure(fetch(&tls_pool, &tls_peer)).await,
                 "put" => measure(put(&pool, &peer, &pieces)).await,
                 "sector" => measure(sector(&pool, &peer)).await,
@@ -270,6 +318,7 @@ async fn run(rounds: usize) {
     }
     server.shutdown().await;
     tls_server.shutdown().await;
+    file_server.shutdown().await;
 }
 
 fn main() {

@@ -14,10 +14,11 @@
 //! The header has a checksum of its own so that a length is believed, and memory allocated, only when it arrived intact.
 
 use crate::buffers::Buffers;
-use crate::checksum::{Crc32c, crc32c};
+use crate::checksum::{Crc32c, combine, crc32c};
 use crate::error::{FrameError, TransferError};
 use crate::key::{ItemKey, SectorKey};
 use crate::limits::{MAX_ERROR_TEXT, MAX_ITEM_LEN, MAX_KEYS_PER_GET, READ_STEP, SECTOR_CHUNK_LEN};
+use crate::range::FileRange;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -101,6 +102,8 @@ frame_kinds! {
     Cancel = 17, 0;
     /// Client: does not want these items of this answer.
     Skip = 18, MAX_KEYS_PER_GET * 2;
+    /// Client: this item came damaged.
+    Damaged = 19, ItemKey::SIZE;
 }
 
 /// A decoded header.
@@ -227,6 +230,19 @@ impl Frame {
         crc.finish()
     }
 
+    /// Header and fields of the frame whose bulk is this range of a file.
+    pub(crate) fn front_of_range(&self, range: &FileRange) -> Bytes {
+        let header = Header {
+            payload_len: (self.head.len() + range.length) as u32,
+            payload_crc: combine(crc32c(&self.head), range.crc, range.length),
+            ..self.header()
+        };
+        let mut front = BytesMut::with_capacity(HEADER_SIZE + self.head.len());
+        front.put_slice(&header.to_bytes());
+        front.put_slice(&self.head);
+        front.freeze()
+    }
+
     /// The whole frame in one buffer; for tests and tools, the connection writes without this copy.
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = BytesMut::with_capacity(HEADER_SIZE + self.head.len() + self.body.len());
@@ -304,13 +320,22 @@ pub(crate) async fn read_payload_into<R: AsyncRead + Unpin>(
     progress: Duration,
     buffers: &Buffers,
 ) -> Result<Bytes, TransferError> {
+    match read_any_payload(input, header, progress, buffers).await? {
+        (payload, true) => Ok(payload),
+        (_, false) => Err(FrameError::PayloadChecksum.into()),
+    }
+}
+
+/// The same, for kinds where a wrong checksum is not the end of the connection: the payload, and whether its checksum is right.
+pub(crate) async fn read_any_payload<R: AsyncRead + Unpin>(
+    input: &mut R,
+    header: &Header,
+    progress: Duration,
+    buffers: &Buffers,
+) -> Result<(Bytes, bool), TransferError> {
     let length = header.payload_len as usize;
     if length == 0 {
-        return if header.payload_crc == 0 {
-            Ok(Bytes::new())
-        } else {
-            Err(FrameError::PayloadChecksum.into())
-        };
+        return Ok((Bytes::new(), header.payload_crc == 0));
     }
     let mut payload = buffers.take(length);
     let mut crc = Crc32c::new();
@@ -335,10 +360,7 @@ pub(crate) async fn read_payload_into<R: AsyncRead + Unpin>(
             limit: progress,
         })?
         .map_err(|error: std::io::Error| cut_or_io(&error))?;
-    if crc.finish() != header.payload_crc {
-        return Err(FrameError::PayloadChecksum.into());
-    }
-    Ok(payload.freeze())
+    Ok((payload.freeze(), crc.finish() == header.payload_crc))
 }
 
 fn cut_or_io(error: &std::io::Error) -> TransferError {

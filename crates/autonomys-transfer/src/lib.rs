@@ -24,6 +24,7 @@ pub mod handshake;
 pub mod key;
 pub mod limits;
 pub mod message;
+pub mod range;
 pub mod server;
 pub mod source;
 mod tls;
@@ -33,5 +34,6 @@ pub use client::{ItemStream, Peer, PeerStats, Pool, PoolOptions, SectorChunk, Se
 pub use error::{ErrorCode, FrameError, Refusal, TransferError};
 pub use handshake::SessionKey;
 pub use key::{ItemKey, ItemKind, SectorKey};
+pub use range::{FileRange, Served};
 pub use server::{Server, ServerOptions};
 pub use source::{Handlers, Item, ItemSink, ItemSource, OpenSector, SectorSource};

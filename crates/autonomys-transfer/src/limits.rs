@@ -72,6 +72,9 @@ pub const CHECKSUM_STEP: usize = 64 * 1024;
 /// Frames waiting for the socket of one connection; their bytes are bounded by the credits, this bounds their number.
 pub const OUTGOING_QUEUE: usize = 64;
 
+/// Reports of damage waiting for the socket of one connection: the peer looks into one at a time anyway.
+pub const MAX_REPORTS: usize = 64;
+
 /// Bytes that one `Pool::fetch` may have asked for and not yet handed out, unless its caller says otherwise: about 60 pieces, which
 /// keeps several peers busy.
 pub const FETCH_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;

@@ -4,6 +4,7 @@ use crate::error::{ErrorCode, FrameError, Refusal};
 use crate::frame::{Frame, FrameKind};
 use crate::key::{ItemKey, SectorKey};
 use crate::limits::{MAX_ERROR_TEXT, MAX_ITEM_LEN, MAX_KEYS_PER_GET, MAX_REQUEST_WINDOW};
+use crate::range::FileRange;
 use crate::source::Item;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::collections::HashSet;
@@ -121,6 +122,19 @@ pub fn item_frame(request_id: u32, position: u16, item: Item) -> Frame {
         head: head.freeze(),
         body: item.into_bytes(),
     }
+}
+
+/// The `Item` frame without its bulk, which is this range of a file.
+pub(crate) fn range_frame(request_id: u32, position: u16, range: &FileRange) -> Frame {
+    let mut head = BytesMut::with_capacity(34);
+    head.put_u16_le(position);
+    head.put_slice(&range.hash);
+    Frame::small(FrameKind::Item, request_id, head)
+}
+
+/// The `Damaged` frame for an item.
+pub fn damaged_frame(key: &ItemKey) -> Frame {
+    Frame::small(FrameKind::Damaged, 0, key.to_bytes().to_vec())
 }
 
 /// Position in the request, hash and bytes of an `Item`. The hash is not checked here.

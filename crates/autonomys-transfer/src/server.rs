@@ -1,6 +1,7 @@
 //! The serving side: accepts connections, lets members in, and hands each connection to its own tasks.
 
 mod connection;
+mod output;
 mod requests;
 
 use crate::buffers::Buffers;

@@ -2,6 +2,7 @@
 
 use crate::error::Refusal;
 use crate::key::{ItemKey, SectorKey};
+use crate::range::Served;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
@@ -55,6 +56,19 @@ pub trait ItemSource: Send + Sync + 'static {
     /// Items of these distinct keys in any order, `None` for those not held; keys that the stream leaves out count as missing.
     /// The stream is polled only when there is room for the next item, so it should read lazily and off the async runtime.
     fn get(&self, keys: Vec<ItemKey>) -> BoxStream<'static, (ItemKey, Option<Item>)>;
+
+    /// The same for a connection that can send ranges of files: a store gives them where it knows an item's CRC32C, and need not
+    /// read the items then. Connections with TLS use [`get`](Self::get).
+    fn serve(&self, keys: Vec<ItemKey>) -> BoxStream<'static, (ItemKey, Option<Served>)> {
+        let items = self.get(keys);
+        items.map(|(key, item)| (key, item.map(Served::Item))).boxed()
+    }
+
+    /// A reader got this item damaged, or says so. A store that gives ranges of files looks for itself, and drops the item only
+    /// if it really is bad. One report of a connection is looked into at a time.
+    fn damaged(&self, _key: ItemKey) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Whether this member serves items at all.
     fn is_served(&self) -> bool {

@@ -104,12 +104,12 @@ proptest! {
 #[test]
 fn kinds_and_codes_are_pinned() {
     let numbers: HashSet<_> = FrameKind::ALL.iter().map(|&kind| kind as u8).collect();
-    assert_eq!(numbers, (1..=18).collect());
+    assert_eq!(numbers, (1..=19).collect());
     for &kind in FrameKind::ALL {
         assert_eq!(FrameKind::from_number(kind as u8), Some(kind));
     }
     assert_eq!(
-        (FrameKind::from_number(0), FrameKind::from_number(19)),
+        (FrameKind::from_number(0), FrameKind::from_number(20)),
         (None, None)
     );
     for number in 0..20 {

@@ -196,8 +196,11 @@ async fn lying_servers_are_found_out() {
         bytes[12..16].copy_from_slice(&(kind.max_payload() as u32 + 1).to_le_bytes());
         recrc(bytes).into()
     };
-    let mut garbled = item(0, 1000).to_bytes().to_vec();
-    garbled[500] ^= 1;
+    // Of an item only its bytes may be damaged, see tests/ranges.rs.
+    let mut garbled = missing_frame(1, 0).to_bytes().to_vec();
+    garbled[HEADER_SIZE] ^= 1;
+    let mut misplaced = item(0, 1000).to_bytes().to_vec();
+    misplaced[HEADER_SIZE] ^= 4;
     let cases: Vec<(&str, Vec<Bytes>)> = vec![
         ("position", vec![item(7, 10).to_bytes()]),
         ("twice", vec![item(0, 10).to_bytes(), item(0, 10).to_bytes()]),
@@ -213,6 +216,7 @@ async fn lying_servers_are_found_out() {
         ),
         ("version", vec![version.into()]),
         ("garbled", vec![garbled.into()]),
+        ("misplaced", vec![misplaced.into()]),
         ("item too long", vec![giant(FrameKind::Item)]),
         ("giant error", vec![giant(FrameKind::Error)]),
         ("cut", vec![item(0, 1000).to_bytes().slice(..700)]),

@@ -3,9 +3,10 @@
 use super::format::{EXTENT_SLOTS, Geometry, HEADER_SIZE, Header, RECORD_SIZE, Record, TABLE_SIZE, VERSION};
 use crate::error::CacheError;
 use crate::storage::{OsStorage, Storage};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tracing::warn;
 
 /// Name of the slab file in a directory of the store.
@@ -91,6 +92,8 @@ fn read_header(path: &Path, storage: &dyn Storage, identity: [u8; 32]) -> Result
 /// Removes the file of a directory, and what an interrupted creation left, so that their space can be used.
 pub(super) fn remove(directory: &Path) -> Result<(), CacheError> {
     let path = directory.join(FILE_NAME);
+    // Somebody who still sends items of it would hold its space.
+    let file = OpenOptions::new().write(true).open(&path).ok();
     for path in [&path, &temporary(&path)] {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -99,7 +102,10 @@ pub(super) fn remove(directory: &Path) -> Result<(), CacheError> {
             _ => {}
         }
     }
-    Ok(())
+    match file.map(|file| file.set_len(0)) {
+        Some(Err(error)) => Err(CacheError::io("Removing", &path, error)),
+        _ => Ok(()),
+    }
 }
 
 /// Removes what an interrupted creation left.
@@ -218,6 +224,14 @@ impl SlabFile {
         self.storage
             .read_uncached_at(&mut bytes, self.geometry.payload(slot.into()))?;
         Ok(bytes)
+    }
+
+    /// The file, and where the bytes of a slot begin in it; `None` where there is no file.
+    pub(super) fn place(&self, slot: u32) -> Option<(Arc<File>, u64)> {
+        Some((
+            Arc::clone(self.storage.file()?),
+            self.geometry.payload(slot.into()),
+        ))
     }
 
     /// Fills a slot whose record is clear: bytes first, record last. The bytes go past the page cache, so that a cache that

@@ -108,6 +108,8 @@ pub(super) struct Record {
     /// Grows with every write of the store: of two records with one key the higher is the newer.
     pub(super) sequence: u64,
     pub(super) hash: [u8; 32],
+    /// CRC32C of the item; 0 when it is not known.
+    pub(super) crc: u32,
 }
 
 impl Record {
@@ -122,6 +124,7 @@ impl Record {
         bytes[16..24].copy_from_slice(&self.epoch.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.sequence.to_le_bytes());
         bytes[32..64].copy_from_slice(&self.hash);
+        bytes[64..68].copy_from_slice(&self.crc.to_le_bytes());
         let checksum = record_checksum(&bytes, identity, slot);
         bytes[112..].copy_from_slice(&checksum);
         bytes
@@ -150,6 +153,7 @@ impl Record {
             epoch: u64_at(bytes, 16),
             sequence: u64_at(bytes, 24),
             hash: bytes[32..64].try_into().expect("the range has 32 bytes"),
+            crc: u32_at(bytes, 64),
         }))
     }
 }
@@ -225,10 +229,10 @@ mod tests {
     proptest! {
         #[test]
         fn records_survive_and_notice_any_change(
-            index: u64, shard: u16, length: u32, epoch: u64, sequence: u64, hash: [u8; 32], slot: u64, byte in 0..RECORD_SIZE, flip in 1..=255u8,
+            index: u64, shard: u16, length: u32, epoch: u64, sequence: u64, hash: [u8; 32], crc: u32, slot: u64, byte in 0..RECORD_SIZE, flip in 1..=255u8,
         ) {
             let key = CacheKey { kind: ItemKind::SplitPiece, piece_index: PieceIndex::new(index), shard };
-            let record = Record { key, length, epoch, sequence, hash };
+            let record = Record { key, length, epoch, sequence, hash, crc };
             let mut bytes = record.to_bytes(&[7; 32], slot);
             prop_assert_eq!(Record::from_bytes(&bytes, &[7; 32], slot), Ok(Some(record)));
             prop_assert!(Record::from_bytes(&bytes, &[7; 32], slot ^ 1).is_err());

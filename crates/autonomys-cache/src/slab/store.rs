@@ -221,6 +221,12 @@ impl SlabStore {
         self.read(key, SlabFile::read_uncached)
     }
 
+    /// The same for a reader who says that the item came damaged: the bytes come from where readers get them, and only an item that
+    /// really is bad is dropped.
+    pub fn recheck(&self, key: &CacheKey) -> Lookup {
+        self.read(key, SlabFile::read)
+    }
+
     fn read(&self, key: &CacheKey, read: impl Fn(&SlabFile, u32, u32) -> io::Result<Vec<u8>>) -> Lookup {
         loop {
             let Some(entry) = self.index.lock().entries.get(key).copied() else {
@@ -313,6 +319,7 @@ impl SlabStore {
             epoch,
             sequence: taken.sequence,
             hash,
+            crc: crc_fast::crc32_iscsi(bytes),
         };
         let replaces = self.index.lock().entries.contains_key(&key);
         let write = || {

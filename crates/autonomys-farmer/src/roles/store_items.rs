@@ -12,7 +12,7 @@ use std::sync::Arc;
 use subspace_core_primitives::pieces::PieceIndex;
 
 /// Items read from the disk side by side for one reader.
-const READS_IN_FLIGHT: usize = 4;
+pub(crate) const READS_IN_FLIGHT: usize = 4;
 
 /// Looks items up with a function that may block; it gives only items whose hash was right.
 pub(crate) struct StoreItems<F>(Arc<F>);

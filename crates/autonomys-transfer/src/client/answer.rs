@@ -94,7 +94,7 @@ impl Arrived {
 }
 
 /// Items of one request in the order of their arrival, `None` for those the peer does not have. Hashes are checked here:
-/// [`TransferError::CorruptItem`] concerns one item and the stream goes on; any other error ends it. Dropping the stream
+/// [`TransferError::CorruptItem`] concerns one item, which is reported to the peer, and the stream goes on; any other error ends it. Dropping the stream
 /// cancels what has not arrived.
 #[derive(Debug)]
 pub struct ItemStream {
@@ -143,6 +143,9 @@ impl ItemStream {
         if length > 0 {
             self.answer.received(length);
         }
+        if let Err(TransferError::CorruptItem { key }) = &result {
+            self.skipper.report(*key);
+        }
         Poll::Ready(Some(result))
     }
 
@@ -151,6 +154,10 @@ impl ItemStream {
             // `Pending` has checked that the position is one of the request.
             Event::Missing { position } => {
                 return Arrived::done(0, Ok((self.keys[usize::from(position)], None)));
+            }
+            Event::Damaged { position, length } => {
+                let key = self.keys[usize::from(position)];
+                return Arrived::done(length, Err(TransferError::CorruptItem { key }));
             }
             Event::Item {
                 position,

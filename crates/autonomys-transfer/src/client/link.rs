@@ -9,7 +9,7 @@ use crate::error::TransferError;
 use crate::frame::Frame;
 use crate::handshake::{self, ServerLimits};
 use crate::key::ItemKey;
-use crate::limits::{CONNECTION_WINDOW, OUTGOING_QUEUE};
+use crate::limits::{CONNECTION_WINDOW, MAX_REPORTS, OUTGOING_QUEUE};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +27,8 @@ pub(super) struct Control {
     pub(super) cancels: Vec<u32>,
     pub(super) credits: HashMap<u32, u32>,
     pub(super) skips: HashMap<u32, Vec<u16>>,
+    /// Items that came damaged, at most [`MAX_REPORTS`].
+    pub(super) damaged: Vec<ItemKey>,
 }
 
 /// One connection.
@@ -126,6 +128,16 @@ impl Link {
     pub(super) fn skip(&self, id: u32, position: u16) {
         if self.pending().contains(id) {
             self.control().skips.entry(id).or_default().push(position);
+            self.control_ready.notify_one();
+        }
+    }
+
+    /// Tells the peer that an item of its came damaged. With many at once some go unsaid until they are met again.
+    pub(super) fn report(&self, key: ItemKey) {
+        let mut control = self.control();
+        if control.damaged.len() < MAX_REPORTS {
+            control.damaged.push(key);
+            drop(control);
             self.control_ready.notify_one();
         }
     }

@@ -3,9 +3,9 @@
 use super::link::Link;
 use crate::buffers::Buffers;
 use crate::error::{FrameError, TransferError};
-use crate::frame::{Frame, FrameKind, read_header, read_payload_into};
+use crate::frame::{Frame, FrameKind, read_any_payload, read_header};
 use crate::limits::Timeouts;
-use crate::message::skip_frame;
+use crate::message::{damaged_frame, skip_frame};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::mpsc;
@@ -58,10 +58,14 @@ async fn read_loop<R: AsyncRead + Unpin>(
                 .into());
             }
         }
-        let payload = read_payload_into(input, &header, times.progress, buffers).await?;
+        let (payload, intact) = read_any_payload(input, &header, times.progress, buffers).await?;
+        // The header was right, so the next frame begins where it should; an item may have been damaged on the disk of its store.
+        if !intact && header.kind != FrameKind::Item {
+            return Err(FrameError::PayloadChecksum.into());
+        }
         if header.kind != FrameKind::Pong {
             link.mark_answered();
-            link.pending().deliver(&header, payload)?;
+            link.pending().deliver(&header, payload, intact)?;
         }
     }
     Ok(())
@@ -86,12 +90,13 @@ async fn write_loop<W: AsyncWrite + Unpin>(
             }
         };
         // Cancellations go before any later request: its place at the peer may be the one they free.
-        let (cancels, credits, skips) = {
+        let (cancels, credits, skips, damaged) = {
             let mut control = link.control();
             (
                 std::mem::take(&mut control.cancels),
                 std::mem::take(&mut control.credits),
                 std::mem::take(&mut control.skips),
+                std::mem::take(&mut control.damaged),
             )
         };
         let cancels = cancels
@@ -103,7 +108,8 @@ async fn write_loop<W: AsyncWrite + Unpin>(
         let skips = skips
             .into_iter()
             .map(|(id, positions)| skip_frame(id, &positions));
-        for frame in cancels.chain(credits).chain(skips) {
+        let reports = damaged.iter().map(damaged_frame);
+        for frame in cancels.chain(credits).chain(skips).chain(reports) {
             frame.write(&mut output, times.progress).await?;
         }
         // A request that was given up in the queue is not sent at all: its cancellation may have gone out above.

@@ -18,6 +18,11 @@ pub(super) enum Event {
     Missing {
         position: u16,
     },
+    /// An item whose bytes are not those of the frame's checksum.
+    Damaged {
+        position: u16,
+        length: usize,
+    },
     Chunk {
         offset: u64,
         sector_len: u64,
@@ -117,8 +122,13 @@ impl Pending {
         }
     }
 
-    /// Hands one frame to the request that it belongs to. An error is a peer that breaks the protocol: the connection ends.
-    pub(super) fn deliver(&mut self, header: &Header, payload: Bytes) -> Result<(), TransferError> {
+    /// Hands one frame to the request that it belongs to; only an item may come with a wrong checksum, as not `intact`. An error is a peer that breaks the protocol: the connection ends.
+    pub(super) fn deliver(
+        &mut self,
+        header: &Header,
+        payload: Bytes,
+        intact: bool,
+    ) -> Result<(), TransferError> {
         let last = header.flags & FLAG_LAST != 0;
         if header.kind == FrameKind::Error {
             let refusal = decode_error(payload)?;
@@ -134,7 +144,7 @@ impl Pending {
         let Some(waiting) = self.waiting.get_mut(&header.request_id) else {
             return Ok(());
         };
-        let event = waiting.accept(header.kind, last, payload)?;
+        let event = waiting.accept(header.kind, last, payload, intact)?;
         let _ = waiting.events.send(event);
         if last {
             self.waiting.remove(&header.request_id);
@@ -151,16 +161,28 @@ fn broken<T>(kind: FrameKind, reason: &'static str) -> Result<T, FrameError> {
 }
 
 impl Waiting {
-    fn accept(&mut self, kind: FrameKind, last: bool, payload: Bytes) -> Result<Event, FrameError> {
+    fn accept(
+        &mut self,
+        kind: FrameKind,
+        last: bool,
+        payload: Bytes,
+        intact: bool,
+    ) -> Result<Event, FrameError> {
         let event = match (kind, &mut self.expected) {
             (FrameKind::Item, Expected::Items { .. }) => {
                 let (position, hash, bytes) = decode_item(payload)?;
                 self.answer(kind, position, last)?;
                 self.spend(kind, bytes.len())?;
-                Event::Item {
-                    position,
-                    hash,
-                    bytes,
+                // A damaged position would be another one of the request; then the answer does not add up and the connection ends.
+                if intact {
+                    Event::Item {
+                        position,
+                        hash,
+                        bytes,
+                    }
+                } else {
+                    let length = bytes.len();
+                    Event::Damaged { position, length }
                 }
             }
             (FrameKind::Missing, Expected::Items { .. }) => {

@@ -29,4 +29,9 @@ impl Skipper {
             self.link.skip(self.id, position);
         }
     }
+
+    /// Tells the peer that this item came damaged.
+    pub(super) fn report(&self, key: ItemKey) {
+        self.link.report(key);
+    }
 }

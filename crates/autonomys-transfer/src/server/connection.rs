@@ -1,20 +1,22 @@
 //! One connection of a server: a reader that starts requests and a writer that sends their answers.
 
+use super::output::Output;
 use super::{Shared, requests};
 use crate::error::{ErrorCode, FrameError, Refusal, TransferError};
 use crate::frame::{Frame, FrameKind, Header, read_header, read_payload_into};
-use crate::key::SectorKey;
+use crate::key::{ItemKey, SectorKey};
 use crate::limits::{
     CONNECTION_SEND_CREDIT, MAX_KEYS_PER_GET, MAX_REQUEST_WINDOW, MAX_REQUESTS_PER_CONNECTION, OUTGOING_QUEUE,
 };
 use crate::message::{Get, GetSector, decode_array, decode_put, decode_skip, error_frame};
+use crate::range::FileRange;
 use futures::FutureExt;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,6 +31,8 @@ const FLUSH_TIME: Duration = Duration::from_millis(500);
 /// A frame on its way to the socket with the credit it holds until it has left.
 pub(super) struct Outgoing {
     pub(super) frame: Frame,
+    /// Bulk of the frame that lies in a file.
+    pub(super) range: Option<FileRange>,
     pub(super) credit: Vec<OwnedSemaphorePermit>,
 }
 
@@ -43,6 +47,10 @@ struct Active {
 pub(super) struct Context {
     pub(super) shared: Arc<Shared>,
     pub(super) send_credit: Arc<Semaphore>,
+    /// Whether the connection can send ranges of files.
+    pub(super) sends_ranges: bool,
+    /// Held while a report of damage is looked into.
+    report: Arc<Semaphore>,
     outgoing: mpsc::Sender<Outgoing>,
     active: Mutex<HashMap<u32, Active>>,
 }
@@ -50,11 +58,35 @@ pub(super) struct Context {
 impl Context {
     /// Queues a frame. The frame that ends an answer first frees the request's place: the client may use it at once.
     pub(super) async fn send(&self, frame: Frame, credit: Vec<OwnedSemaphorePermit>) -> Result<(), Refusal> {
+        self.send_range(frame, None, credit).await
+    }
+
+    /// The same for a frame whose bulk may lie in a file.
+    pub(super) async fn send_range(
+        &self,
+        frame: Frame,
+        range: Option<FileRange>,
+        credit: Vec<OwnedSemaphorePermit>,
+    ) -> Result<(), Refusal> {
         if frame.flags & crate::frame::FLAG_LAST != 0 {
             self.finish(frame.request_id);
         }
         let gone = |_| Refusal::new(ErrorCode::Internal, "the connection is closing");
-        self.outgoing.send(Outgoing { frame, credit }).await.map_err(gone)
+        let outgoing = Outgoing { frame, range, credit };
+        self.outgoing.send(outgoing).await.map_err(gone)
+    }
+
+    /// Has the source look for itself whether an item is bad. A report that comes while another is looked into is dropped: whoever
+    /// gets the item next repeats it.
+    fn reported(&self, key: ItemKey, requests: &TaskTracker, cancel: &CancellationToken) {
+        if let Ok(turn) = self.report.clone().try_acquire_owned() {
+            let work = self.shared.handlers.items.damaged(key);
+            let cancel = cancel.clone();
+            requests.spawn(async move {
+                cancel.run_until_cancelled(work).await;
+                drop(turn);
+            });
+        }
     }
 
     fn finish(&self, request_id: u32) {
@@ -163,7 +195,7 @@ pub(super) async fn run<R, W>(
 ) -> Result<(), TransferError>
 where
     R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin + Send + 'static,
+    W: Output,
 {
     let _ends_everything = cancel.clone().drop_guard();
     let mut input = BufReader::with_capacity(READ_BUFFER, input);
@@ -171,6 +203,8 @@ where
     let context = Arc::new(Context {
         shared: shared.clone(),
         send_credit: Arc::new(Semaphore::new(CONNECTION_SEND_CREDIT)),
+        sends_ranges: W::SENDS_RANGES,
+        report: Arc::new(Semaphore::new(1)),
         outgoing: sender,
         active: Mutex::new(HashMap::new()),
     });
@@ -212,7 +246,7 @@ where
     result
 }
 
-async fn write_loop<W: AsyncWrite + Unpin>(
+async fn write_loop<W: Output>(
     mut output: W,
     mut queue: mpsc::Receiver<Outgoing>,
     progress: Duration,
@@ -225,15 +259,37 @@ async fn write_loop<W: AsyncWrite + Unpin>(
             () = stop.cancelled() => return Ok(()),
             next = queue.recv() => next,
         };
-        let Some(Outgoing { frame, credit }) = next else {
+        let Some(Outgoing { frame, range, credit }) = next else {
             let _ = output.shutdown().await;
             return Ok(());
         };
+        let write = async {
+            match &range {
+                None => frame.write(&mut output, progress).await,
+                Some(range) => write_range(&mut output, &frame, range, progress).await,
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            result = frame.write(&mut output, progress) => result?,
+            result = write => result?,
         }
         drop(credit);
+    }
+}
+
+async fn write_range<W: Output>(
+    output: &mut W,
+    frame: &Frame,
+    range: &FileRange,
+    limit: Duration,
+) -> Result<(), TransferError> {
+    let front = frame.front_of_range(range);
+    match tokio::time::timeout(limit, output.send_range(&front, range)).await {
+        Ok(result) => result.map_err(|error| TransferError::io("writing to the peer", &error)),
+        Err(_) => Err(TransferError::TimedOut {
+            operation: "writing a frame to the peer",
+            limit,
+        }),
     }
 }
 
@@ -262,7 +318,11 @@ async fn read_loop<R: AsyncRead + Unpin>(
             kind if opens_request(kind)
                 || matches!(
                     kind,
-                    FrameKind::Ping | FrameKind::Credit | FrameKind::Cancel | FrameKind::Skip
+                    FrameKind::Ping
+                        | FrameKind::Credit
+                        | FrameKind::Cancel
+                        | FrameKind::Skip
+                        | FrameKind::Damaged
                 ) =>
             {
                 read_payload_into(input, &header, times.progress, &context.shared.buffers).await?
@@ -318,6 +378,10 @@ async fn read_loop<R: AsyncRead + Unpin>(
             }
             FrameKind::Cancel => context.cancel(id),
             FrameKind::Skip => context.skip(id, decode_skip(&payload)?)?,
+            FrameKind::Damaged => {
+                let key = ItemKey::from_bytes(&decode_array(FrameKind::Damaged, payload)?)?;
+                context.reported(key, requests, cancel);
+            }
             kind => {
                 return Err(FrameError::Unexpected {
                     kind: kind.name(),
@@ -365,6 +429,7 @@ async fn start<F, Work>(
                 .outgoing
                 .send(Outgoing {
                     frame: error_frame(id, &refusal),
+                    range: None,
                     credit: Vec::new(),
                 })
                 .await;

@@ -8,7 +8,8 @@ use crate::error::{ErrorCode, Refusal};
 use crate::frame::{Frame, FrameKind};
 use crate::key::{ItemKey, SectorKey};
 use crate::limits::{ITEM_PERMITS, MAX_ITEM_LEN, SECTOR_CHUNK_LEN};
-use crate::message::{Get, GetSector, item_frame, missing_frame, sector_chunk_frame};
+use crate::message::{Get, GetSector, item_frame, missing_frame, range_frame, sector_chunk_frame};
+use crate::range::Served;
 use crate::source::Item;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -72,7 +73,13 @@ pub(super) async fn get(
         .zip(&get.keys)
         .map(|(position, &key)| (key, position))
         .collect();
-    let mut items = context.shared.handlers.items.get(get.keys);
+    let source = &context.shared.handlers.items;
+    let mut items = if context.sends_ranges {
+        source.serve(get.keys)
+    } else {
+        let items = source.get(get.keys);
+        items.map(|(key, item)| (key, item.map(Served::Item))).boxed()
+    };
     while !open.is_empty() {
         let room = Room::reserve(&context, &window, ITEM_PERMITS).await?;
         let Some((key, item)) = items.next().await else {
@@ -90,15 +97,17 @@ pub(super) async fn get(
                     .send(missing_frame(id, position).last(last), Vec::new())
                     .await?;
             }
-            Some(item) if item.bytes().len() <= MAX_ITEM_LEN => {
-                let credit = room.shrink(item.bytes().len());
-                context
-                    .send(item_frame(id, position, item).last(last), credit)
-                    .await?;
+            Some(item) if item.len() <= MAX_ITEM_LEN => {
+                let credit = room.shrink(item.len());
+                let (frame, range) = match item {
+                    Served::Item(item) => (item_frame(id, position, item), None),
+                    Served::Range(range) => (range_frame(id, position, &range), Some(range)),
+                };
+                context.send_range(frame.last(last), range, credit).await?;
             }
             other => {
                 if let Some(item) = other {
-                    error!(%key, length = item.bytes().len(), "a source gave an item above the limit, reported as missing");
+                    error!(%key, length = item.len(), "a source gave an item above the limit, reported as missing");
                 }
                 drop(room);
                 context

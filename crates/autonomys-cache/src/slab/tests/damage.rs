@@ -75,3 +75,58 @@ fn a_scrub_reads_the_disk_and_drops_what_is_damaged() {
     store.put(key(3), 2, &content(3, 2)).unwrap();
     assert!(store.scrub(None).all(|(_, good)| good));
 }
+
+#[test]
+fn a_range_names_the_bytes_of_an_item_and_a_recheck_drops_only_what_is_bad() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("slab.bin");
+    fill(&open(directory.path(), 16), 0..4);
+    let store = open(directory.path(), 16);
+    let read = |index| {
+        let range = store.range(&key(index)).unwrap();
+        let mut bytes = vec![0; range.length as usize];
+        range.file.read_exact_at(&mut bytes, range.offset).unwrap();
+        assert_eq!(
+            (range.epoch, range.hash),
+            (1, *blake3::hash(&content(index, 1)).as_bytes())
+        );
+        assert_eq!(range.crc, crc_fast::crc32_iscsi(&content(index, 1)));
+        (bytes, range.offset)
+    };
+    let (bytes, offset) = read(2);
+    assert_eq!(bytes, content(2, 1));
+    assert!(store.range(&key(9)).is_none());
+    for index in 0..4 {
+        assert!(store.recheck(&key(index)).hit().is_some());
+    }
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&[0xee], offset + 9).unwrap();
+    // Nobody has read it here: the range is still given, and its reader notices.
+    assert_ne!(read(2).0, content(2, 1));
+    assert_eq!(store.recheck(&key(2)), Lookup::Corrupt);
+    assert!(store.range(&key(2)).is_none());
+    assert_eq!((store.stats().items, store.stats().hits), (3, 2));
+}
+
+#[test]
+fn an_item_whose_checksum_is_not_known_has_no_range() {
+    let disk = disk(8);
+    fill(&open_disk(&disk, 8), 0..2);
+    let geometry = Geometry::new(OPTIONS.slot_size);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("slab.bin");
+    // A record as earlier releases wrote it.
+    let at = geometry.record(1) as usize;
+    let mut bytes = disk.0.lock().bytes.clone();
+    let record: &[u8; 128] = bytes[at..at + 128].try_into().unwrap();
+    let mut record = super::super::format::Record::from_bytes(record, &OPTIONS.identity, 1)
+        .unwrap()
+        .unwrap();
+    record.crc = 0;
+    bytes[at..at + 128].copy_from_slice(&record.to_bytes(&OPTIONS.identity, 1));
+    std::fs::write(path, bytes).unwrap();
+    let store = open(directory.path(), 8);
+    assert!(store.range(&key(0)).is_some() && store.range(&key(1)).is_none());
+    assert_eq!(store.get(&key(1)).hit().unwrap().bytes[..], content(1, 1));
+    assert!(open_disk(&disk, 8).range(&key(0)).is_none(), "there is no file");
+}

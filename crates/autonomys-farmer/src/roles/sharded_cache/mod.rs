@@ -6,17 +6,18 @@
 
 mod control;
 mod fill;
+mod items;
 mod pace;
 mod rescan;
 mod share;
 mod store;
 mod synchroniser;
 
+use self::items::SlabItems;
 use super::cache_control;
 use super::chain::Chain;
 use super::context::{DataPlaneArgs, RoleContext};
 use super::pieces::PieceFetcher;
-use super::store_items::StoreItems;
 use crate::args::nats::NatsArgs;
 use crate::args::path::CachePath;
 use anyhow::Result;
@@ -76,10 +77,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ShardedCacheArgs, cancel: Cancell
     let agreed = settings.agree_on_cache(asked.as_deref(), &default).await?;
     let store = open(&args.paths, &chain, context.cluster.name().as_str(), agreed).await?;
     let handlers = Handlers {
-        items: {
-            let store = Arc::clone(&store);
-            Arc::new(StoreItems::new(move |key| store.look_up(key)))
-        },
+        items: Arc::new(SlabItems(Arc::clone(&store))),
         ..Handlers::default()
     };
     if let Some(layout) = store.layout() {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use autonomys_cache::coding::ItemCoding;
 use autonomys_cache::{CacheError, CacheKey, ItemKind, Lookup, SlabOptions, SlabPath, SlabStore, StoredItem};
 use autonomys_cluster::settings::CacheSettings;
-use autonomys_transfer::{Item, ItemKey};
+use autonomys_transfer::{FileRange, Item, ItemKey};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use std::path::Path;
@@ -118,6 +118,35 @@ impl Store {
 
     /// Answers a reader; damage is dropped and fetched again. Blocking.
     pub(super) fn look_up(&self, key: ItemKey) -> Option<Item> {
+        let (layout, key) = self.known(key)?;
+        self.get(&layout, &key).map(store_items::stored)
+    }
+
+    /// Where an item lies for a connection that sends it from the file; its bytes are not looked at. `None` also when only
+    /// [`look_up`](Self::look_up) can tell. Does not block on the disk.
+    pub(super) fn range(&self, key: ItemKey) -> Option<FileRange> {
+        let (layout, key) = self.known(key)?;
+        let range = layout.slab.range(&key)?;
+        Some(FileRange {
+            file: range.file,
+            offset: range.offset,
+            length: range.length as usize,
+            hash: range.hash,
+            crc: range.crc,
+        })
+    }
+
+    /// Looks at an item that a reader calls damaged: if it is, it is dropped and rings. Blocking.
+    pub(super) fn recheck(&self, key: ItemKey) {
+        if let Some((layout, key)) = self.known(key)
+            && matches!(layout.slab.recheck(&key), Lookup::Corrupt)
+        {
+            self.damaged.notify_one();
+        }
+    }
+
+    /// The name of an item in the slab as it is laid out now; `None` for items of other layouts.
+    fn known(&self, key: ItemKey) -> Option<(Arc<Layout>, CacheKey)> {
         let layout = self.layout()?;
         // Items of epochs with the same layout are the same bytes; whole pieces are so in every layout.
         let same = key.epoch == layout.settings.layout || layout.coding.kind() == ItemKind::Piece;
@@ -125,7 +154,7 @@ impl Store {
         if !same || key.kind != layout.coding.kind() {
             return None;
         }
-        self.get(&layout, &key).map(store_items::stored)
+        Some((layout, key))
     }
 
     /// An item that is right; damage is dropped and rings. Blocking.
