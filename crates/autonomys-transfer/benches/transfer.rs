@@ -15,6 +15,7 @@ use futures::{FutureExt, StreamExt};
 use nix::sys::resource::{UsageWho, getrusage};
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 const PIECE: usize = 1_048_672;
 /// Pieces of one round: a quarter of a gigabyte, more than any processor's caches.
 const PIECES: u64 = 256;
+/// Pieces that a store reads at once for one reader.
+const READS: usize = 4;
 /// Puts under way at once.
 const PUTS: usize = 8;
 
@@ -66,7 +69,25 @@ impl InFile {
 
 impl ItemSource for InFile {
     fn get(&self, keys: Vec<ItemKey>) -> BoxStream<'static, (ItemKey, Option<Item>)> {
-        self.1.get(keys)
+        let (file, pieces) = (self.0.clone(), self.1.clone());
+        let read = move |key: ItemKey| {
+            let (file, pieces) = (file.clone(), pieces.clone());
+            tokio::task::spawn_blocking(move || {
+                let mut bytes = vec![0; PIECE];
+                let read = file.read_exact_at(&mut bytes, key.piece_index * PIECE as u64);
+                read.expect("the file has all pieces");
+                let good = blake3::hash(&bytes) == *pieces.0[key.piece_index as usize].hash();
+                (
+                    key,
+                    good.then(|| Item::with_hash(bytes.into(), *pieces.0[key.piece_index as usize].hash())),
+                )
+            })
+        };
+        stream::iter(keys)
+            .map(read)
+            .buffer_unordered(READS)
+            .map(|read| read.expect("reading does not panic"))
+            .boxed()
     }
 
     fn serve(&self, keys: Vec<ItemKey>) -> BoxStream<'static, (ItemKey, Option<Served>)> {
@@ -82,6 +103,15 @@ impl ItemSource for InFile {
             }))
         };
         stream::iter(keys).map(move |key| (key, range(key))).boxed()
+    }
+}
+
+/// The same file read and checked by its store, as connections with TLS have it.
+struct Checked(Arc<InFile>);
+
+impl ItemSource for Checked {
+    fn get(&self, keys: Vec<ItemKey>) -> BoxStream<'static, (ItemKey, Option<Item>)> {
+        self.0.get(keys)
     }
 }
 
@@ -263,10 +293,16 @@ async fn run(rounds: usize) {
     };
     let (pool, peer, server) = data_plane(handlers.clone(), false).await;
     let (tls_pool, tls_peer, tls_server) = data_plane(handlers, true).await;
-    let file_handlers = Handlers {
-        items: Arc::new(InFile::new(&pieces)),
+    let in_file = Arc::new(InFile::new(&pieces));
+    let checked = Handlers {
+        items: Arc::new(Checked(in_file.clone())),
         ..Handlers::default()
     };
+    let file_handlers = Handlers {
+        items: in_file,
+        ..Handlers::default()
+    };
+    let (checked_pool, checked_peer, checked_server) = data_plane(checked, false).await;
     let (file_pool, file_peer, file_server) = data_plane(file_handlers, false).await;
     let only = std::env::var("ONLY").unwrap_or_default();
     let mut best: Vec<(&str, Measured)> = Vec::new();
@@ -275,7 +311,8 @@ async fn run(rounds: usize) {
             "plain TCP copy",
             "get",
             "fetch",
-            "fetch from file",
+            "fetch, read",
+            "fetch, sendfile",
             "put",
             "sector",
             "fetch over TLS",
@@ -286,7 +323,8 @@ async fn run(rounds: usize) {
             let measured = match what {
                 "get" => measure(get(&pool, &peer)).await,
                 "fetch" => measure(fetch(&pool, &peer)).await,
-                "fetch from file" => measure(fetch(&file_pool, &file_peer)).await,
+                "fetch, read" => measure(fetch(&checked_pool, &checked_peer)).await,
+                "fetch, sendfile" => measure(fetch(&file_pool, &file_peer)).await,
                 "fetch over TLS" => measure(fetch(&tls_pool, &tls_peer)).await,
                 "put" => measure(put(&pool, &peer, &pieces)).await,
                 "sector" => measure(sector(&pool, &peer)).await,
@@ -319,6 +357,7 @@ async fn run(rounds: usize) {
     server.shutdown().await;
     tls_server.shutdown().await;
     file_server.shutdown().await;
+    checked_server.shutdown().await;
 }
 
 fn main() {
