@@ -119,7 +119,7 @@ mod tests {
     fn too_little_space_is_told_with_the_figures() {
         let directory = tempfile::tempdir().unwrap();
         let output = Output::open(directory.path(), Blake3Hash([7; 32])).unwrap();
-        assert_eq!(output.segment_size(), 268_460_032 + 8288);
+        assert_eq!(output.segment_size(), 268_460_032 + 16_512);
         output.check_space(0).unwrap();
         let error = output.check_space(1 << 40).unwrap_err();
         assert_eq!(error.exit(), crate::Exit::NoSpace);
