@@ -94,7 +94,7 @@ impl Output {
     /// # Errors
     /// [`ExportError::NoSpace`] with the figures.
     pub fn check_space(&self, segments: usize) -> Result<(), ExportError> {
-        let needed = segments as u64 * self.segment_size();
+        let needed = (segments as u64).saturating_mul(self.segment_size());
         // A file system that cannot be asked says so when it is written.
         let available = statvfs(&self.directory).map_or(u64::MAX, |disk| {
             disk.blocks_available().saturating_mul(disk.fragment_size())
@@ -121,11 +121,11 @@ mod tests {
         let output = Output::open(directory.path(), Blake3Hash([7; 32])).unwrap();
         assert_eq!(output.segment_size(), 268_460_032 + 16_512);
         output.check_space(0).unwrap();
-        let error = output.check_space(1 << 40).unwrap_err();
+        let error = output.check_space(1 << 32).unwrap_err();
         assert_eq!(error.exit(), crate::Exit::NoSpace);
         let text = error.to_string();
         assert!(
-            text.contains("1099511627776 segments need 274") && text.contains("--force-space"),
+            text.contains("4294967296 segments need ") && text.contains("--force-space"),
             "{text}"
         );
         // Another chain has no business here.
