@@ -27,7 +27,8 @@ impl Arithmetic {
     /// [`SimdLevel::Avx512`] these are F, BW, IFMA and VBMI2).
     pub fn new(level: SimdLevel) -> Self {
         match level {
-            SimdLevel::Portable => Self::PORTABLE,
+            // There is no code of its own for AVX2.
+            SimdLevel::Portable | SimdLevel::Avx2 => Self::PORTABLE,
             #[cfg(target_arch = "x86_64")]
             SimdLevel::Avx512 => {
                 crate::lanes::Token::detect().map_or(Self::PORTABLE, |token| Self(Kind::Lanes(token)))
