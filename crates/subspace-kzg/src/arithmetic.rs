@@ -14,6 +14,9 @@ pub struct Arithmetic(pub(crate) Kind);
 pub(crate) enum Kind {
     /// One scalar at a time.
     Portable,
+    /// Four scalars at a time.
+    #[cfg(target_arch = "x86_64")]
+    Quads(crate::msm::Avx2),
     /// Eight scalars at a time.
     #[cfg(target_arch = "x86_64")]
     Lanes(crate::lanes::Token),
@@ -27,14 +30,17 @@ impl Arithmetic {
     /// [`SimdLevel::Avx512`] these are F, BW, IFMA and VBMI2).
     pub fn new(level: SimdLevel) -> Self {
         match level {
-            // There is no code of its own for AVX2.
-            SimdLevel::Portable | SimdLevel::Avx2 => Self::PORTABLE,
+            SimdLevel::Portable => Self::PORTABLE,
+            #[cfg(target_arch = "x86_64")]
+            SimdLevel::Avx2 => {
+                crate::msm::Avx2::detect().map_or(Self::PORTABLE, |proof| Self(Kind::Quads(proof)))
+            }
             #[cfg(target_arch = "x86_64")]
             SimdLevel::Avx512 => {
                 crate::lanes::Token::detect().map_or(Self::PORTABLE, |token| Self(Kind::Lanes(token)))
             }
             #[cfg(not(target_arch = "x86_64"))]
-            SimdLevel::Avx512 => Self::PORTABLE,
+            SimdLevel::Avx2 | SimdLevel::Avx512 => Self::PORTABLE,
         }
     }
 
@@ -48,6 +54,8 @@ impl Arithmetic {
     pub fn simd_level(self) -> SimdLevel {
         match self.0 {
             Kind::Portable => SimdLevel::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Quads(_) => SimdLevel::Avx2,
             #[cfg(target_arch = "x86_64")]
             Kind::Lanes(_) => SimdLevel::Avx512,
         }

@@ -13,7 +13,7 @@ use field::Fp8;
 use std::arch::is_x86_feature_detected;
 
 /// Proof that the processor has the instructions.
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {

@@ -1,19 +1,10 @@
-//! Montgomery products of four numbers at a time with the multiplier of floating-point numbers.
-//!
-//! A number has eight limbs of 48 bits in `f64`, signed, whole, least significant first: `Σ limb · 2^(48 i)`.
-//!
-//! **A product of limbs** has up to 96 bits, and is cut into two parts without loss: `high` starts as `3/2 · 2^100` ([`BASE`]),
-//! where neighbouring numbers are 2^48 apart, and a fused multiplication and addition, which rounds once, adds the product to it
-//! except for a remainder of 2^47 at most. The difference of `high` before and after tells what was added (exactly, both being
-//! multiples of 2^48 in the same binade), so a second fused multiplication and addition gives the remainder exactly, which is
-//! added to `low`. That is four instructions a product, and two of them are for either pair of a processor's units. A
-//! [`Column`] collects all products of one weight like this; in units of the column `high` counts for the next one.
+//! Montgomery products of four numbers at a time as sums of [float products](crate::float_products): eight limbs of 48 bits.
 //!
 //! **Reduction.** The lowest limbs are replaced by multiples of residues of small size: four of them at once times
 //! `2^-192 mod p`, then two times `2^-96`, one times `2^-48`, and the last by the multiple of p that makes it vanish. That is as
 //! many products as one limb at a time takes, in four steps that wait for each other instead of eight.
 //!
-//! **Bounds.** With limbs of one factor up to `2^47 + 2^5` (what [`split`] leaves: *carried*) and of the other one twice that, a
+//! **Bounds.** With limbs of one factor up to `2^47 + 2^5` (*carried*) and of the other one twice that, a
 //! column collects at most eight products of `2^95` and eight of `2^94` (digits below `2^47 + 2^5` times limbs of constants up
 //! to `2^47`): 1.5 · 2^98 and something, while `high` may move by 2^99. `low` collects at most 16 remainders of `2^47`. So
 //! columns are below `2^51 + 1.5 · 2^50 + 2^6 < 2^52`, and everything up to 2^53 is exact.
@@ -21,20 +12,15 @@
 //! The result is `a · b / 2^384` plus at most `3/4 p` for the first three steps (each adds at most half of a residue of `p / 2`)
 //! and `p / 2` for the last one; `2^384` is `9.83 p`. So it is below `1.45 p` when `a · b` is below `1.96 p^2`.
 
-use std::arch::asm;
+use crate::float_products::{self, add_carry, forgotten, rows, split};
 use std::arch::x86_64::*;
 use std::mem;
 
 pub(super) const LIMBS: usize = 8;
+const BITS: u32 = 48;
 
 /// Four numbers, limb by limb.
 pub(super) type Numbers = [__m256d; LIMBS];
-
-/// `3/2 · 2^100`: the middle of the numbers that are 2^48 apart.
-const BASE: f64 = 1.5 * (1_u128 << 100) as f64;
-
-/// From one column to the next.
-const DOWN: f64 = 1.0 / (1_u64 << 48) as f64;
 
 /// `-1/p` modulo 2^48.
 const NEGATIVE_INVERSE: f64 = -12_885_098_499.0;
@@ -105,103 +91,14 @@ static ONE_DOWN: Numbers = splat(&INVERSE_1);
 static TWO_DOWN: Numbers = splat(&INVERSE_2);
 static FOUR_DOWN: Numbers = splat(&INVERSE_4);
 
-/// Products of one weight, see above.
-#[derive(Copy, Clone)]
-struct Column {
-    high: __m256d,
-    low: __m256d,
-}
-
-impl Column {
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn product(a: __m256d, b: __m256d) -> Self {
-        let base = _mm256_set1_pd(BASE);
-        let high = _mm256_fmadd_pd(a, b, base);
-        let low = _mm256_fmadd_pd(a, b, _mm256_sub_pd(base, high));
-        Self { high, low }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn add(&mut self, a: __m256d, b: __m256d) {
-        let high = _mm256_fmadd_pd(a, b, self.high);
-        let low = _mm256_fmadd_pd(a, b, _mm256_sub_pd(self.high, high));
-        self.low = _mm256_add_pd(self.low, low);
-        self.high = high;
-    }
-
-    /// What counts for the next column, times 2^48.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn carry(&self) -> __m256d {
-        _mm256_sub_pd(self.high, _mm256_set1_pd(BASE))
-    }
-
-    /// The sum, with the carry of the column before.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn total(&self, carry: __m256d) -> __m256d {
-        add_carry(self.low, carry)
-    }
-}
-
-/// A limb and what the one before has too much, times 2^48.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add_carry(limb: __m256d, carry: __m256d) -> __m256d {
-    _mm256_fmadd_pd(carry, _mm256_set1_pd(DOWN), limb)
-}
-
-/// The limb modulo 2^48, from `-2^47` to `2^47`, and the rest.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn split(limb: __m256d) -> (__m256d, __m256d) {
-    let base = _mm256_set1_pd(BASE);
-    let rest = _mm256_sub_pd(_mm256_add_pd(limb, base), base);
-    (_mm256_sub_pd(limb, rest), rest)
-}
+/// Products of one weight.
+type Column = float_products::Column<BITS>;
 
 /// Moves what limbs of up to 2^53 have beyond 48 bits to the next limb, once: limbs are up to `2^47 + 2^5` then.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn carried(numbers: &Numbers) -> Numbers {
-    let mut limbs = *numbers;
-    let mut rests = [_mm256_setzero_pd(); LIMBS - 1];
-    for (limb, rest) in limbs.iter_mut().zip(&mut rests) {
-        (*limb, *rest) = split(*limb);
-    }
-    for (limb, rest) in limbs[1..].iter_mut().zip(rests) {
-        *limb = add_carry(*limb, rest);
-    }
-    limbs
-}
-
-/// Makes the compiler finish these columns before it goes on. It would rather begin with products of all columns, for which
-/// there are by far not enough registers.
-macro_rules! finish {
-    ($template:literal $($column:ident)*) => {
-        // SAFETY: nothing is executed.
-        unsafe {
-            asm!($template, $(inout(ymm_reg) $column.high, inout(ymm_reg) $column.low,)*
-                options(nomem, nostack, preserves_flags));
-        }
-    };
-    ($a:ident) => { finish!("/* {} {} */" $a) };
-    ($a:ident, $b:ident) => { finish!("/* {} {} {} {} */" $a $b) };
-    ($a:ident, $b:ident, $c:ident) => { finish!("/* {} {} {} {} {} {} */" $a $b $c) };
-    ($a:ident, $b:ident, $c:ident, $d:ident) => { finish!("/* {} {} {} {} {} {} {} {} */" $a $b $c $d) };
-}
-
-/// Rows of products: to each column a factor times what stands behind the column.
-macro_rules! rows {
-    ($($factor:expr => $($column:ident $other:expr),+;)+) => {
-        $(
-            let factor = $factor;
-            $($column.add(factor, $other);)+
-            finish!($($column),+);
-        )+
-    };
+    float_products::carried::<BITS, LIMBS>(numbers)
 }
 
 /// Columns 0 to 3 of `a · b` as digits, and what is left for column 4.
@@ -217,10 +114,15 @@ fn lowest(a: &Numbers, b: &Numbers) -> ([__m256d; 4], __m256d) {
         a[2] => c2 b[0], c3 b[1];
         a[3] => c3 b[0];
     }
-    let (d1, rest1) = split(c1.total(c0.carry()));
-    let (d2, rest2) = split(c2.total(c1.carry()));
-    let (d3, rest3) = split(c3.total(c2.carry()));
-    let digits = [c0.low, d1, add_carry(d2, rest1), add_carry(d3, rest2)];
+    let (d1, rest1) = split::<BITS>(c1.total(c0.carry()));
+    let (d2, rest2) = split::<BITS>(c2.total(c1.carry()));
+    let (d3, rest3) = split::<BITS>(c3.total(c2.carry()));
+    let digits = [
+        c0.low,
+        d1,
+        add_carry::<BITS>(d2, rest1),
+        add_carry::<BITS>(d3, rest2),
+    ];
     (digits, _mm256_add_pd(c3.carry(), rest3))
 }
 
@@ -262,15 +164,15 @@ struct Digits {
 #[target_feature(enable = "avx2,fma")]
 fn upper_digits(columns: [Column; 4], carry: __m256d) -> (Digits, __m256d) {
     let [c4, c5, mut c6, mut c7] = columns;
-    let (d4, rest4) = split(c4.total(carry));
-    let (d5, rest5) = split(c5.total(c4.carry()));
-    let d5 = add_carry(d5, rest4);
+    let (d4, rest4) = split::<BITS>(c4.total(carry));
+    let (d5, rest5) = split::<BITS>(c5.total(c4.carry()));
+    let d5 = add_carry::<BITS>(d5, rest4);
     c6.add(d4, TWO_DOWN[0]);
     c7.add(d4, TWO_DOWN[1]);
     c7.add(d5, TWO_DOWN[0]);
-    let (d6, rest6) = split(c6.total(_mm256_add_pd(c5.carry(), rest5)));
+    let (d6, rest6) = split::<BITS>(c6.total(_mm256_add_pd(c5.carry(), rest5)));
     c7.add(d6, ONE_DOWN[0]);
-    let (d7, rest7) = split(c7.total(_mm256_add_pd(c6.carry(), rest6)));
+    let (d7, rest7) = split::<BITS>(c7.total(_mm256_add_pd(c6.carry(), rest6)));
     let multiple = Column::product(d7, _mm256_set1_pd(NEGATIVE_INVERSE)).low;
     // A multiple of 2^48 below 2^63, because the lowest limb of p is small: this is exact.
     let vanished = _mm256_fmadd_pd(multiple, MODULUS[0], d7);
@@ -345,20 +247,8 @@ fn highest(
         c12.total(carry),
         c13.total(c12.carry()),
         c14.total(c13.carry()),
-        add_carry(_mm256_setzero_pd(), c14.carry()),
+        add_carry::<BITS>(_mm256_setzero_pd(), c14.carry()),
     ]
-}
-
-/// The reference, about whose value the compiler forgets everything, so that it reads factors again instead of storing them away.
-#[inline]
-#[allow(clippy::pointers_in_nomem_asm_block)] // Nothing reads what it points to.
-fn forgotten<T>(value: &T) -> &T {
-    let mut pointer = std::ptr::from_ref(value);
-    // SAFETY: nothing is executed; the pointer stays what it is, to a value that lives as long as the result.
-    unsafe {
-        asm!("/* {} */", inout(reg) pointer, options(nomem, nostack, preserves_flags));
-        &*pointer
-    }
 }
 
 /// `a · b / 2^384` modulo p, in columns below 2^52. See above for what the factors have to be.
