@@ -58,7 +58,7 @@ async fn malformed_arguments() {
     let directory = tempfile::tempdir().unwrap();
     let nats = "cluster --nats-server nats://127.0.0.1:1";
     let plot_client = format!("{nats} plot-client --reward-address {ADDRESS}");
-    let cases: [(String, &[&str]); 15] = [
+    let cases: [(String, &[&str]); 21] = [
         (format!("{plot_client} /mnt/nvme0"), &["path=/mnt/nvme0"]),
         (format!("{plot_client} path="), &["directory after path="]),
         (
@@ -100,6 +100,30 @@ async fn malformed_arguments() {
         (
             format!("{nats} plot-client --reward-address {ADDRESS}x path=/mnt/nvme0,sectors=1"),
             &["--reward-address"],
+        ),
+        (
+            format!("{nats} --cluster a:2 --cluster b proof-server"),
+            &["only a plot-server serves several clusters", "another process"],
+        ),
+        (
+            format!("{nats} --cluster a:0 plot-server /var/plot-server"),
+            &["\"0\"", "1 to 1000"],
+        ),
+        (
+            format!("{nats} --cluster a:2 --cluster a plot-server /var/plot-server"),
+            &["a is given twice"],
+        ),
+        (
+            format!("{nats} plot-server --cpu-affinity 0-3,x /var/plot-server"),
+            &["\"x\"", "0-15,32-47"],
+        ),
+        (
+            format!("{nats} proof-server --cpu-affinity 65535"),
+            &["may not use processor 65535", "it may use"],
+        ),
+        (
+            format!("{nats} plot-server --spool-size much /var/plot-server"),
+            &["\"much\"", "500GB"],
         ),
         (format!("{nats} plot-server"), &["DIR"]),
         (format!("{nats} plot-sever /var/plot-server"), &["plot-sever"]),

@@ -118,12 +118,12 @@ impl Plotting {
     /// File of a sector in the spool, and whether its description is there too.
     fn spooled(&self, sector: SectorIndex) -> Option<(PathBuf, bool)> {
         let name = format!("{}-{sector}-1", hex::encode(*self.public_key));
-        let path = self.cluster.path("plot-server/sectors").join(name);
-        let bytes = path.with_extension("sector");
-        bytes.exists().then(|| {
-            let finished = path.with_extension("done").exists();
-            (bytes, finished)
-        })
+        let directory = self.cluster.path("plot-server/sectors");
+        let bytes = fs::read_dir(&directory).ok()?.flatten().find_map(|entry| {
+            let file = entry.file_name().into_string().unwrap();
+            (file.starts_with(&format!("{name}.")) && file.ends_with(".sector")).then(|| entry.path())
+        })?;
+        Some((bytes, directory.join(format!("{name}.done")).exists()))
     }
 
     fn spool_files(&self) -> usize {

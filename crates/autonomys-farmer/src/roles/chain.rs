@@ -4,6 +4,7 @@ use crate::args::kzg::KzgArgs;
 use anyhow::{Context, Result, bail};
 use autonomys_cluster::settings::{ChainSettings, Settings};
 use autonomys_node_rpc::NodeClient;
+use autonomys_topology::Affinity;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,9 +142,24 @@ fn erasure_coding() -> ErasureCoding {
 
 /// A pool of compute threads; `name` shows in the system's thread list.
 pub(crate) fn compute_pool(name: &'static str, threads: usize) -> Result<Arc<rayon::ThreadPool>> {
+    bound_pool(name, threads, Affinity::unbound("anywhere"))
+}
+
+/// The same with threads that are bound to where the process is to compute.
+pub(crate) fn bound_pool(
+    name: &'static str,
+    threads: usize,
+    affinity: Affinity,
+) -> Result<Arc<rayon::ThreadPool>> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(move |number| format!("{name}-{number}"))
+        .start_handler(move |number| {
+            if let Err(error) = affinity.bind_thread(number, threads) {
+                // It computes all the same, only further from its memory.
+                tracing::warn!(%error, "a compute thread could not be bound to its NUMA node");
+            }
+        })
         .build()
         .map(Arc::new)
         .context("cannot start compute threads")

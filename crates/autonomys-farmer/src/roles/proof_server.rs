@@ -4,15 +4,17 @@
 //! they are made one after the other; a request that would have to wait too long is refused at once, and the plot-client proves
 //! by itself.
 
-use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
+use super::chain::{Arithmetic, Chain, available_processors, bound_pool};
 use super::context::{DataPlaneTls, RoleContext};
+use super::machine::AffinityArgs;
 use crate::args::kzg::{self, KzgArgs};
 use crate::args::nats::NatsArgs;
 use anyhow::Result;
 use autonomys_cluster::members::RoleStatus;
 use autonomys_cluster::messages::{ProofReply, ProofRequest};
 use autonomys_cluster::settings::Settings;
-use autonomys_cluster::{Refusal, Role, ServeLimits};
+use autonomys_cluster::{Cluster, Refusal, Role, ServeLimits, Service};
+use autonomys_topology::Affinity;
 use clap::Args;
 use parity_scale_codec::Encode;
 use std::sync::Arc;
@@ -35,6 +37,8 @@ pub(crate) struct ProofServerArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     #[command(flatten)]
+    pub(super) affinity: AffinityArgs,
+    #[command(flatten)]
     kzg: KzgArgs,
 }
 
@@ -45,7 +49,12 @@ struct Prover {
 }
 
 /// Runs the role. It owns nothing, so it keeps no identity either.
-pub(crate) async fn run(nats: &NatsArgs, args: ProofServerArgs, cancel: CancellationToken) -> Result<()> {
+pub(crate) async fn run(
+    nats: &NatsArgs,
+    args: ProofServerArgs,
+    affinity: Affinity,
+    cancel: CancellationToken,
+) -> Result<()> {
     let started = RoleContext::start(
         nats,
         Role::ProofServer,
@@ -59,9 +68,10 @@ pub(crate) async fn run(nats: &NatsArgs, args: ProofServerArgs, cancel: Cancella
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {
         return context.leave().await;
     };
-    let pool = compute_pool(
+    let pool = bound_pool(
         "prove",
         args.threads.map_or_else(available_processors, usize::from),
+        affinity,
     )?;
     let arithmetic = Arithmetic::load(chain, &args.kzg, &pool).await?;
     let prover = Arc::new(Prover {
@@ -74,16 +84,8 @@ pub(crate) async fn run(nats: &NatsArgs, args: ProofServerArgs, cancel: Cancella
     let (sender, mut proofs) = tokio::sync::watch::channel(0_u64);
     // Proofs have a connection of their own: a megabyte in transit delays no announcement.
     let connection = context.cluster.dedicated_connection("proofs").await?;
-    let service = connection
-        .serve_queue(PROOFS, move |request: ProofRequest| {
-            let (prover, sender) = (Arc::clone(&prover), sender.clone());
-            async move {
-                let reply = prover.prove(request).await;
-                sender.send_replace(prover.made.load(Ordering::Relaxed));
-                reply
-            }
-        })
-        .await?;
+    let mut service = Some(serve(&connection, &prover, &sender).await?);
+    let mut draining = context.draining();
     super::chain::say_that_gpus_are_not_used();
     tracing::info!("ready to prove");
     loop {
@@ -97,10 +99,39 @@ pub(crate) async fn run(nats: &NatsArgs, args: ProofServerArgs, cancel: Cancella
         tokio::select! {
             () = cancel.cancelled() => break,
             changed = proofs.changed() => changed?,
+            Ok(()) = draining.changed() => {
+                let wanted = *draining.borrow_and_update();
+                if !wanted && service.is_none() {
+                    service = Some(serve(&connection, &prover, &sender).await?);
+                } else if wanted && let Some(service) = service.take() {
+                    // Out of the queue group: the others get what comes.
+                    service.drain().await;
+                }
+            }
         }
     }
-    service.drain().await;
+    if let Some(service) = service {
+        service.drain().await;
+    }
     context.leave().await
+}
+
+/// Joins the queue group of proofs.
+async fn serve(
+    connection: &Cluster,
+    prover: &Arc<Prover>,
+    made: &tokio::sync::watch::Sender<u64>,
+) -> Result<Service> {
+    let (prover, made) = (Arc::clone(prover), made.clone());
+    let handler = move |request: ProofRequest| {
+        let (prover, made) = (Arc::clone(&prover), made.clone());
+        async move {
+            let reply = prover.prove(request).await;
+            made.send_replace(prover.made.load(Ordering::Relaxed));
+            reply
+        }
+    };
+    Ok(connection.serve_queue(PROOFS, handler).await?)
 }
 
 impl Prover {

@@ -2,8 +2,11 @@
 
 mod cache_status;
 mod chain_rules;
+mod drain;
 mod kzg_params;
+mod members;
 mod observer;
+mod plot_jobs;
 mod progress;
 mod reinitialization_cache;
 mod sharded_cache_benchmark;
@@ -30,6 +33,14 @@ enum UtilCommand {
     KzgParams(kzg_params::KzgParamsArgs),
     /// What the caches of a cluster hold, and how far they are
     CacheStatus(cache_status::CacheStatusArgs),
+    /// Everybody in a cluster, and what each does
+    Members(members::MembersArgs),
+    /// Have members take no new work and finish what they hold
+    Drain(drain::DrainArgs),
+    /// Have members take new work again
+    Resume(drain::ResumeArgs),
+    /// The plot jobs of a cluster by state; retry or cancel those that are parked
+    PlotJobs(plot_jobs::PlotJobsArgs),
     /// Start a new epoch of all caches, with another item type if wanted
     ReinitializationCache(reinitialization_cache::ReinitializationArgs),
     /// Fetch sectors' worth of pieces as a plot-server does, and say how fast that is
@@ -43,6 +54,10 @@ pub(crate) fn run(args: UtilArgs) -> Result<ExitCode> {
     match args.command {
         UtilCommand::KzgParams(args) => kzg_params::run(&args).map(|()| ExitCode::SUCCESS),
         UtilCommand::CacheStatus(args) => cache_status::run(&args),
+        UtilCommand::Members(args) => members::run(&args),
+        UtilCommand::Drain(args) => drain::drain(&args),
+        UtilCommand::Resume(args) => drain::resume(&args),
+        UtilCommand::PlotJobs(args) => plot_jobs::run(&args),
         UtilCommand::ReinitializationCache(args) => reinitialization_cache::run(&args),
         UtilCommand::ShardedCacheBenchmark(args) => sharded_cache_benchmark::run(&args),
         UtilCommand::VerifyPiece(args) => verify_piece::run(&args),
@@ -56,14 +71,21 @@ fn observe<T>(
     purpose: &str,
     work: impl AsyncFnOnce(&Observer, &CancellationToken) -> Result<T>,
 ) -> Result<T> {
+    with_runtime(async |end| {
+        let observer = Box::pin(until_stopped(end, Observer::connect(nats, purpose))).await?;
+        work(&observer, end).await
+    })
+}
+
+/// Runs a utility on a runtime of its own. The token is cancelled when the process is told to stop.
+fn with_runtime<T>(work: impl AsyncFnOnce(&CancellationToken) -> Result<T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the asynchronous runtime")?;
     let outcome = runtime.block_on(async {
         let end = shutdown::token_on_signal()?;
-        let observer = Box::pin(until_stopped(&end, Observer::connect(nats, purpose))).await?;
-        work(&observer, &end).await
+        work(&end).await
     });
     // Work on threads is left alone: utilities hold nothing of the cluster's.
     runtime.shutdown_background();

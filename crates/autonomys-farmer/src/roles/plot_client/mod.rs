@@ -14,8 +14,9 @@ mod proving;
 mod signing;
 mod submitting;
 
-use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
+use super::chain::{Arithmetic, Chain, available_processors, bound_pool};
 use super::context::{DataPlaneTls, RoleContext};
+use super::machine::AffinityArgs;
 use crate::args::kzg::KzgArgs;
 use crate::args::nats::NatsArgs;
 use crate::args::path::FarmPath;
@@ -29,6 +30,7 @@ use autonomys_cluster::segment_headers::SegmentHeaders;
 use autonomys_cluster::settings::Settings;
 use autonomys_cluster::{Cluster, Role};
 use autonomys_farm::Farm;
+use autonomys_topology::Affinity;
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,6 +63,8 @@ pub(crate) struct PlotClientArgs {
     /// Directory that keeps the identity of this process between runs [default: the first farm's]
     #[arg(long, value_name = "DIR")]
     base_path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) affinity: AffinityArgs,
     #[command(flatten)]
     tls: DataPlaneTls,
     #[command(flatten)]
@@ -96,7 +100,12 @@ pub(super) struct Shared {
 }
 
 /// Runs the role.
-pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: CancellationToken) -> Result<()> {
+pub(crate) async fn run(
+    nats: &NatsArgs,
+    args: PlotClientArgs,
+    affinity: Affinity,
+    cancel: CancellationToken,
+) -> Result<()> {
     let state_directory = args
         .base_path
         .clone()
@@ -124,10 +133,11 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: Cancellat
         info.protocol_info.max_pieces_in_sector,
     )
     .await?;
-    let pool = compute_pool(
+    let pool = bound_pool(
         "farm",
         args.farming_threads
             .map_or_else(available_processors, usize::from),
+        affinity,
     )?;
     let arithmetic = Arithmetic::load(chain, &args.kzg, &pool).await?;
     let shared = Arc::new(Shared {
@@ -164,6 +174,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: Cancellat
         members: context.members(),
         pool: context.pool.clone(),
         shared: Arc::clone(&shared),
+        draining: context.draining(),
     };
     tasks.spawn(plotter.run());
     let outcome = report(&context, &shared, tasks).await;
@@ -207,6 +218,11 @@ async fn report(context: &RoleContext, shared: &Shared, mut tasks: JoinSet<Resul
             .map(|farm| u64::from(farm.target_sector_count()))
             .sum();
         let counters = &shared.counters;
+        let (jobs, parked) = (&counters.jobs, &counters.parked_jobs);
+        context.set_held(
+            jobs.load(Ordering::Relaxed)
+                .saturating_sub(parked.load(Ordering::Relaxed)),
+        );
         context.update(|member| {
             if let RoleStatus::PlotClient(status) = &mut member.status {
                 status.farms = shared.farms.len() as u32;

@@ -22,7 +22,7 @@ use subspace_core_primitives::segments::{SegmentCommitment, SegmentIndex};
 use subspace_farmer_components::expiration::{
     SectorExpiration, expiration_check_segment, is_replotting_useful,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// Jobs queued for each farm: enough to keep several plot-servers busy, few enough that their history size stays fresh.
@@ -40,6 +40,8 @@ pub(super) struct Plotter {
     pub(super) members: MembersView,
     pub(super) pool: Pool,
     pub(super) shared: Arc<Shared>,
+    /// While it is `true` nothing new is queued.
+    pub(super) draining: watch::Receiver<bool>,
 }
 
 impl Plotter {
@@ -95,6 +97,9 @@ impl Plotter {
         }
         if let Err(error) = self.renew(known, commitments.len() as u64).await {
             tracing::debug!(%error, "no jobs can be renewed at the moment");
+        }
+        if *self.draining.borrow() {
+            return;
         }
         if let Err(error) = self.queue(known, commitments).await {
             tracing::debug!("no jobs can be queued at the moment: {error:#}");

@@ -97,6 +97,32 @@ fn parked_jobs_take_no_place_and_rest_for_a_while() {
 }
 
 #[test]
+fn a_job_that_is_parked_again_and_again_rests_longer_and_then_for_good() {
+    let start = Instant::now();
+    let parked_again = |parkings| {
+        let mut record = record(0, parked());
+        record.parkings = parkings;
+        known([record], start)
+    };
+    for (parkings, rests) in [(1, 1), (2, 2), (3, 4), (5, 16)] {
+        let known = parked_again(parkings);
+        let wakes = start + PARKED_FOR * rests;
+        assert!(
+            known.rested(wakes - Duration::from_secs(1)).is_empty(),
+            "{parkings}"
+        );
+        assert_eq!(known.rested(wakes).len(), 1, "{parkings}");
+    }
+    let known = parked_again(MAX_PARKINGS);
+    assert!(known.rested(start + PARKED_FOR * 1000).is_empty());
+    assert_eq!(
+        known.out_of_date(11).len(),
+        1,
+        "a grown history gives it other pieces"
+    );
+}
+
+#[test]
 fn a_queued_job_counts_until_the_watch_had_time_to_tell_it() {
     let start = Instant::now();
     let mut known = Known::default();
