@@ -6,6 +6,7 @@ mod kzg_params;
 mod observer;
 mod progress;
 mod reinitialization_cache;
+mod scrub;
 mod sharded_cache_benchmark;
 mod verify_piece;
 
@@ -34,6 +35,8 @@ enum UtilCommand {
     ReinitializationCache(reinitialization_cache::ReinitializationArgs),
     /// Fetch sectors' worth of pieces as a plot-server does, and say how fast that is
     ShardedCacheBenchmark(sharded_cache_benchmark::BenchmarkArgs),
+    /// Read every sector of farms and compare it with its checksum
+    Scrub(scrub::ScrubArgs),
     /// Check every item in every cache against what the chain has committed to
     VerifyPiece(verify_piece::VerifyPieceArgs),
 }
@@ -45,6 +48,7 @@ pub(crate) fn run(args: UtilArgs) -> Result<ExitCode> {
         UtilCommand::CacheStatus(args) => cache_status::run(&args),
         UtilCommand::ReinitializationCache(args) => reinitialization_cache::run(&args),
         UtilCommand::ShardedCacheBenchmark(args) => sharded_cache_benchmark::run(&args),
+        UtilCommand::Scrub(args) => scrub::run(&args),
         UtilCommand::VerifyPiece(args) => verify_piece::run(&args),
     }
 }

@@ -1,11 +1,11 @@
 //! Audits of all farms for one slot, each farm by itself: a disk that hangs or fails costs its own sectors only.
 
-use super::Shared;
+use super::farm_set::FarmSet;
 use crate::roles::chain::compute_pool;
-use anyhow::Result;
 use autonomys_farm::{Farm, WinningSector};
+use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use subspace_core_primitives::rpc::SlotInfo;
 use subspace_core_primitives::solutions::SolutionRange;
@@ -24,13 +24,18 @@ pub(super) struct Winner {
     pub(super) candidate: ProvableCandidate,
 }
 
+/// Auditors of the farms in service; made when a farm is seen first, dropped when it is set aside.
+pub(super) struct Auditors {
+    farms: Arc<FarmSet>,
+    threads: usize,
+    auditors: Mutex<Vec<Arc<Auditor>>>,
+}
+
 /// Audits one farm, on threads of its own: those of a disk that does not answer are missed by nobody else.
 pub(super) struct Auditor {
     farm: Arc<Farm>,
     pool: Arc<rayon::ThreadPool>,
     busy: Arc<AtomicBool>,
-    /// Sectors that could not be read in the last audit.
-    unreadable: Arc<AtomicUsize>,
 }
 
 /// A farm is being audited until this is dropped.
@@ -51,41 +56,47 @@ impl Drop for Busy {
 /// A winning sector with the distance of its nearest chunk.
 type Found = (SolutionRange, Arc<Farm>, WinningSector);
 
-impl Auditor {
-    /// One for each farm.
-    pub(super) fn for_farms(shared: &Shared) -> Result<Vec<Self>> {
-        let threads = shared.pool.current_num_threads().min(READS_PER_FARM);
-        let auditor = |farm: &Arc<Farm>| {
-            Ok(Self {
-                farm: Arc::clone(farm),
-                pool: compute_pool("audit", threads)?,
-                busy: Arc::default(),
-                unreadable: Arc::default(),
-            })
-        };
-        shared.farms.iter().map(auditor).collect()
+impl Auditors {
+    /// For the farms of the set, each with some of `threads` threads.
+    pub(super) fn new(farms: Arc<FarmSet>, threads: usize) -> Self {
+        Self {
+            farms,
+            threads: threads.min(READS_PER_FARM),
+            auditors: Mutex::default(),
+        }
     }
 
-    fn audit(
-        farm: &Arc<Farm>,
-        pool: &rayon::ThreadPool,
-        challenge: &AuditChallenge,
-        unreadable: &AtomicUsize,
-    ) -> Vec<Found> {
-        let audit = farm.audit(challenge, Some(pool));
-        let failed = audit.errors.len();
-        // Once a change, not once a slot.
-        if unreadable.swap(failed, Ordering::Relaxed) != failed {
-            match audit.errors.first() {
-                Some(error) => tracing::error!(
-                    directory = %farm.directory().display(), sectors = failed,
-                    "sectors cannot be audited, the others are farmed on; check the disk: {error}"
-                ),
-                None => {
-                    tracing::info!(directory = %farm.directory().display(), "all sectors can be audited again")
-                }
+    /// One for each farm in service now; whether it is busy is remembered from slot to slot.
+    fn current(&self) -> Vec<Arc<Auditor>> {
+        let mut auditors = self.auditors.lock();
+        let mut before = std::mem::take(&mut *auditors);
+        for farm in self.farms.open() {
+            let known = before
+                .iter()
+                .position(|auditor| Arc::ptr_eq(&auditor.farm, &farm));
+            match known {
+                Some(known) => auditors.push(before.swap_remove(known)),
+                None => match compute_pool("audit", self.threads) {
+                    Ok(pool) => auditors.push(Arc::new(Auditor {
+                        farm,
+                        pool,
+                        busy: Arc::default(),
+                    })),
+                    Err(error) => {
+                        tracing::error!(directory = %farm.directory().display(), "a farm misses a slot: {error:#}");
+                    }
+                },
             }
         }
+        auditors.clone()
+    }
+}
+
+impl Auditor {
+    fn audit(&self, farms: &FarmSet, challenge: &AuditChallenge) -> Vec<Found> {
+        let farm = &self.farm;
+        let audit = farm.audit(challenge, Some(&*self.pool));
+        farms.audited(farm, farm.plotted_sectors().len(), &audit.errors);
         let mut found = Vec::new();
         for result in &audit.results {
             match farm.provable(result) {
@@ -101,7 +112,7 @@ impl Auditor {
 }
 
 /// Winning chunks of all farms that are audited within the time, the nearest sector first.
-pub(super) async fn audit(auditors: &[Auditor], slot_info: SlotInfo, within: Duration) -> Vec<Winner> {
+pub(super) async fn audit(auditors: &Auditors, slot_info: SlotInfo, within: Duration) -> Vec<Winner> {
     let deadline = Instant::now() + within;
     let slot = slot_info.slot_number;
     let challenge = AuditChallenge {
@@ -109,7 +120,7 @@ pub(super) async fn audit(auditors: &[Auditor], slot_info: SlotInfo, within: Dur
         solution_range: slot_info.voting_solution_range,
     };
     let mut audits = JoinSet::new();
-    for auditor in auditors {
+    for auditor in auditors.current() {
         let Some(busy) = Busy::begin(&auditor.busy) else {
             tracing::warn!(
                 slot, directory = %auditor.farm.directory().display(),
@@ -117,11 +128,10 @@ pub(super) async fn audit(auditors: &[Auditor], slot_info: SlotInfo, within: Dur
             );
             continue;
         };
-        let (farm, pool) = (Arc::clone(&auditor.farm), Arc::clone(&auditor.pool));
-        let unreadable = Arc::clone(&auditor.unreadable);
+        let farms = Arc::clone(&auditors.farms);
         audits.spawn_blocking(move || {
             let _busy = busy;
-            Auditor::audit(&farm, &pool, &challenge, &unreadable)
+            auditor.audit(&farms, &challenge)
         });
     }
     let mut sectors: Vec<Found> = Vec::new();

@@ -1,7 +1,7 @@
 //! Farming: every slot all farms are audited, winners proved and submitted, the nearest first.
 
 use super::Shared;
-use super::auditing::{self, Auditor, Winner};
+use super::auditing::{self, Auditors, Winner};
 use super::proving::Prover;
 use super::submitting::{Submission, Submitter};
 use anyhow::{Context, Result};
@@ -41,7 +41,7 @@ pub(super) async fn run(
         shared: Arc::clone(&shared),
         prover,
         submitter,
-        auditors: Auditor::for_farms(&shared)?,
+        auditors: Auditors::new(Arc::clone(&shared.farms), shared.pool.current_num_threads()),
     });
     loop {
         let announcement = tokio::select! {
@@ -108,7 +108,7 @@ struct Farmer {
     shared: Arc<Shared>,
     prover: Prover,
     submitter: Arc<Submitter>,
-    auditors: Vec<Auditor>,
+    auditors: Auditors,
 }
 
 impl Farmer {

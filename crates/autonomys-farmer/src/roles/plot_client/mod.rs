@@ -1,15 +1,20 @@
 //! plot-client: farms disks.
 //!
 //! Each of its loops is a module: [`plotting`] keeps jobs queued and takes finished sectors ([`fetching`]); [`farming`] audits every
-//! slot ([`auditing`]) and sends winners through [`proving`] and [`submitting`]; [`signing`] signs rewards. [`farms`] opens the directories.
+//! slot ([`auditing`]) and sends winners through [`proving`] and [`submitting`]; [`signing`] signs rewards. [`farms`] opens the
+//! directories, [`farm_set`] keeps those whose disks work in service, [`home`] finds a place for the identity of the process,
+//! [`preflight`] tells what is to be known of disks.
 //! Slots, solutions and signatures have a NATS connection of their own.
 
 mod auditing;
+mod farm_set;
 mod farming;
 mod farms;
 mod fetching;
+mod home;
 mod known;
 mod plotting;
+mod preflight;
 mod proving;
 mod signing;
 mod submitting;
@@ -21,15 +26,16 @@ use crate::args::nats::NatsArgs;
 use crate::args::path::FarmPath;
 use crate::args::reward_address::RewardAddress;
 use anyhow::{Context, Result};
+use autonomys_cluster::Cluster;
 use autonomys_cluster::journal::SolutionJournal;
 use autonomys_cluster::members::RoleStatus;
 use autonomys_cluster::messages::FarmerAppInfoRequest;
 use autonomys_cluster::plot_jobs::PlotJobs;
 use autonomys_cluster::segment_headers::SegmentHeaders;
 use autonomys_cluster::settings::Settings;
-use autonomys_cluster::{Cluster, Role};
-use autonomys_farm::Farm;
 use clap::Args;
+use farm_set::FarmSet;
+use home::PlotClientIdentity;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -45,6 +51,11 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 const REMIND_INTERVAL: Duration = Duration::from_secs(10);
 /// Files that a plot-client opens for each farm, with room for what is open only at times.
 const FILES_PER_FARM: u64 = 16;
+
+/// Begins the name of a fact that tells of a farm that is set aside; the directory follows, the value is the reason.
+const SET_ASIDE: &str = "farm set aside";
+/// Farms set aside that are told of: an announcement has a limit, and their number is in the status.
+const MAX_SHOWN_ASIDE: usize = 32;
 
 /// Options of the plot-client.
 #[derive(Debug, Args)]
@@ -86,7 +97,7 @@ impl Counters {
 
 /// What the loops share.
 pub(super) struct Shared {
-    pub(super) farms: Vec<Arc<Farm>>,
+    pub(super) farms: Arc<FarmSet>,
     pub(super) reward_address: RewardAddress,
     pub(super) arithmetic: Arithmetic,
     /// Audits and local proofs.
@@ -97,19 +108,13 @@ pub(super) struct Shared {
 
 /// Runs the role.
 pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: CancellationToken) -> Result<()> {
-    let state_directory = args
-        .base_path
-        .clone()
-        .unwrap_or_else(|| args.farms[0].directory.clone());
     farms::raise_file_limit(args.farms.len() as u64 * FILES_PER_FARM);
-    let started = RoleContext::start(
-        nats,
-        Role::PlotClient,
-        Some(&state_directory),
-        args.tls,
-        cancel.clone(),
-    )
-    .await?;
+    let identity = {
+        let (base_path, farms) = (args.base_path.clone(), args.farms.clone());
+        tokio::task::spawn_blocking(move || PlotClientIdentity::open(base_path, &farms)).await??
+    };
+    let started =
+        RoleContext::start_as(nats, identity.instance, identity.own, args.tls, cancel.clone()).await?;
     let Some(context) = started else { return Ok(()) };
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {
@@ -122,8 +127,10 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: Cancellat
         &args.farms,
         chain.genesis_hash,
         info.protocol_info.max_pieces_in_sector,
+        identity.home,
     )
     .await?;
+    let farms = Arc::new(farms);
     let pool = compute_pool(
         "farm",
         args.farming_threads
@@ -140,6 +147,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: Cancellat
     });
 
     let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&shared.farms).retry(cancel.clone()));
     let farming_connection = context.cluster.dedicated_connection("farming").await?;
     let journal = SolutionJournal::open(&farming_connection).await?;
     let submitter = Arc::new(submitting::Submitter::new(farming_connection.clone(), journal));
@@ -195,21 +203,26 @@ async fn wait_for_app_info(cluster: &Cluster, cancel: &CancellationToken) -> Opt
 
 /// Keeps the member record up to date until told to stop, then waits for the loops.
 async fn report(context: &RoleContext, shared: &Shared, mut tasks: JoinSet<Result<()>>) -> Result<()> {
+    let mut farm_changes = shared.farms.changes();
     loop {
-        let sectors = shared
-            .farms
-            .iter()
-            .map(|farm| farm.plotted_sectors().len() as u64)
-            .sum();
-        let target_sectors = shared
-            .farms
+        let farms = shared.farms.open();
+        let set_aside = shared.farms.set_aside();
+        let sectors = farms.iter().map(|farm| farm.plotted_sectors().len() as u64).sum();
+        let target_sectors = farms
             .iter()
             .map(|farm| u64::from(farm.target_sector_count()))
             .sum();
         let counters = &shared.counters;
         context.update(|member| {
+            member.facts.retain(|(name, _)| !name.starts_with(SET_ASIDE));
+            let shown = set_aside.iter().take(MAX_SHOWN_ASIDE);
+            member.facts.extend(shown.map(|farm| {
+                let name = format!("{SET_ASIDE} {}", farm.directory.display());
+                (name, farm.reason.clone())
+            }));
             if let RoleStatus::PlotClient(status) = &mut member.status {
-                status.farms = shared.farms.len() as u32;
+                status.farms = farms.len() as u32;
+                status.failed_farms = set_aside.len() as u32;
                 status.sectors = sectors;
                 status.target_sectors = target_sectors;
                 status.jobs = counters.jobs.load(Ordering::Relaxed);
@@ -221,6 +234,8 @@ async fn report(context: &RoleContext, shared: &Shared, mut tasks: JoinSet<Resul
         tokio::select! {
             () = shared.cancel.cancelled() => break,
             () = shared.counters.changed.notified() => {}
+            // The sender lives as long as the farms.
+            _ = farm_changes.changed() => {}
             Some(ended) = tasks.join_next() => ended.context("a loop of the plot-client crashed")??,
         }
     }
