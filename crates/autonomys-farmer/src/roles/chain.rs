@@ -1,5 +1,6 @@
 //! What every role has to know of the chain, and the arithmetic that goes with it.
 
+use super::priority::Priority;
 use crate::args::kzg::KzgArgs;
 use anyhow::{Context, Result, bail};
 use autonomys_cluster::settings::{ChainSettings, Settings};
@@ -140,10 +141,15 @@ fn erasure_coding() -> ErasureCoding {
 }
 
 /// A pool of compute threads; `name` shows in the system's thread list.
-pub(crate) fn compute_pool(name: &'static str, threads: usize) -> Result<Arc<rayon::ThreadPool>> {
+pub(crate) fn compute_pool(
+    name: &'static str,
+    threads: usize,
+    priority: Priority,
+) -> Result<Arc<rayon::ThreadPool>> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(move |number| format!("{name}-{number}"))
+        .start_handler(move |_| priority.apply_to_this_thread())
         .build()
         .map(Arc::new)
         .context("cannot start compute threads")

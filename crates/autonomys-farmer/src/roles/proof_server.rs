@@ -6,6 +6,7 @@
 
 use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
 use super::context::{DataPlaneTls, RoleContext};
+use super::priority::Priority;
 use crate::args::kzg::{self, KzgArgs};
 use crate::args::nats::NatsArgs;
 use anyhow::Result;
@@ -62,6 +63,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ProofServerArgs, cancel: Cancella
     let pool = compute_pool(
         "prove",
         args.threads.map_or_else(available_processors, usize::from),
+        Priority::Normal,
     )?;
     let arithmetic = Arithmetic::load(chain, &args.kzg, &pool).await?;
     let prover = Arc::new(Prover {

@@ -2,6 +2,7 @@
 
 use super::farm_set::FarmSet;
 use crate::roles::chain::compute_pool;
+use crate::roles::priority::Priority;
 use autonomys_farm::{Farm, WinningSector};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ impl Auditors {
                 .position(|auditor| Arc::ptr_eq(&auditor.farm, &farm));
             match known {
                 Some(known) => auditors.push(before.swap_remove(known)),
-                None => match compute_pool("audit", self.threads) {
+                None => match compute_pool("audit", self.threads, Priority::Normal) {
                     Ok(pool) => auditors.push(Arc::new(Auditor {
                         farm,
                         pool,

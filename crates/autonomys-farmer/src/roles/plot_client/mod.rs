@@ -21,6 +21,7 @@ mod submitting;
 
 use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
 use super::context::{DataPlaneTls, RoleContext};
+use super::priority::Priority;
 use crate::args::kzg::KzgArgs;
 use crate::args::nats::NatsArgs;
 use crate::args::path::FarmPath;
@@ -135,6 +136,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: Cancellat
         "farm",
         args.farming_threads
             .map_or_else(available_processors, usize::from),
+        Priority::Normal,
     )?;
     let arithmetic = Arithmetic::load(chain, &args.kzg, &pool).await?;
     let shared = Arc::new(Shared {

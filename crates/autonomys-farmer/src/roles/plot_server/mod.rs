@@ -9,6 +9,7 @@ mod spool;
 use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
 use super::context::{DataPlaneArgs, RoleContext};
 use super::pieces::{PieceFetcher, Tier};
+use super::priority::{Priority, lower_own_session};
 use crate::args::kzg::KzgArgs;
 use crate::args::nats::NatsArgs;
 use anyhow::{Context, Result};
@@ -138,7 +139,9 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotServerArgs, cancel: Cancellat
     let threads = args
         .record_encoding_concurrency
         .map_or_else(available_processors, usize::from);
-    let pool = compute_pool("encode", threads)?;
+    // Proofs on the same machine must not wait for encoding.
+    lower_own_session();
+    let pool = compute_pool("encode", threads, Priority::Background)?;
     let arithmetic = Arithmetic::load(chain, &args.kzg, &pool).await?;
     let handlers = Handlers {
         sectors: Arc::new(SpoolSectors(Arc::clone(&spool))),
