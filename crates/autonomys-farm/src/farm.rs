@@ -1,5 +1,6 @@
 //! A farm that is open: its sectors, what state each is in, and the files behind them.
 
+mod inspect;
 mod open;
 mod reading;
 mod writer;

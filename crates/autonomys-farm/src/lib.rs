@@ -30,6 +30,7 @@ pub mod piece_cache;
 pub mod plot_file;
 pub mod scrub;
 mod staging;
+pub mod reads;
 
 pub use error::FarmError;
 pub use farm::{Farm, FarmCheck, FarmOptions, SectorState, SectorWriter, SpaceRequest, WinningSector};

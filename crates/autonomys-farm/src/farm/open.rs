@@ -378,7 +378,7 @@ pub(super) fn has_all_chunks(metadata: &SectorMetadata) -> bool {
     stored as usize == usize::from(metadata.pieces_in_sector) * NUM_CHUNKS
 }
 
-fn load_sectors(
+pub(super) fn load_sectors(
     metadata: &MetadataFile,
     public_key_hash: &Blake3Hash,
     plotted: u16,

@@ -134,7 +134,7 @@ impl Arithmetic {
 }
 
 /// Erasure coding of records: up to 2^16 chunks.
-fn erasure_coding() -> ErasureCoding {
+pub(crate) fn erasure_coding() -> ErasureCoding {
     /// Base-two logarithm of the chunks of an extended record.
     const SCALE: NonZeroUsize = NonZeroUsize::new(16).expect("is not zero");
     ErasureCoding::new(SCALE).expect("the scale of records is within the limit")

@@ -1,5 +1,6 @@
 //! Utilities: one module a command.
 
+mod benchmark;
 mod cache_status;
 mod chain_rules;
 mod kzg_params;
@@ -8,6 +9,7 @@ mod progress;
 mod reinitialization_cache;
 mod scrub;
 mod sharded_cache_benchmark;
+mod solutions;
 mod verify_piece;
 
 use crate::args::nats::NatsArgs;
@@ -27,6 +29,8 @@ pub(crate) struct UtilArgs {
 
 #[derive(Debug, Subcommand)]
 enum UtilCommand {
+    /// How fast this machine and its disks audit and prove
+    Benchmark(benchmark::BenchmarkArgs),
     /// KZG parameters of the network
     KzgParams(kzg_params::KzgParamsArgs),
     /// What the caches of a cluster hold, and how far they are
@@ -37,6 +41,8 @@ enum UtilCommand {
     ShardedCacheBenchmark(sharded_cache_benchmark::BenchmarkArgs),
     /// Read every sector of farms and compare it with its checksum
     Scrub(scrub::ScrubArgs),
+    /// Solutions of the last day with the times of their stages, and the wins that were missed
+    Solutions(solutions::SolutionsArgs),
     /// Check every item in every cache against what the chain has committed to
     VerifyPiece(verify_piece::VerifyPieceArgs),
 }
@@ -44,11 +50,13 @@ enum UtilCommand {
 /// Runs the utility.
 pub(crate) fn run(args: UtilArgs) -> Result<ExitCode> {
     match args.command {
+        UtilCommand::Benchmark(args) => benchmark::run(&args),
         UtilCommand::KzgParams(args) => kzg_params::run(&args).map(|()| ExitCode::SUCCESS),
         UtilCommand::CacheStatus(args) => cache_status::run(&args),
         UtilCommand::ReinitializationCache(args) => reinitialization_cache::run(&args),
         UtilCommand::ShardedCacheBenchmark(args) => sharded_cache_benchmark::run(&args),
         UtilCommand::Scrub(args) => scrub::run(&args),
+        UtilCommand::Solutions(args) => solutions::run(&args),
         UtilCommand::VerifyPiece(args) => verify_piece::run(&args),
     }
 }
@@ -60,14 +68,21 @@ fn observe<T>(
     purpose: &str,
     work: impl AsyncFnOnce(&Observer, &CancellationToken) -> Result<T>,
 ) -> Result<T> {
+    on_runtime(async |end| {
+        let observer = Box::pin(until_stopped(end, Observer::connect(nats, purpose))).await?;
+        work(&observer, end).await
+    })
+}
+
+/// Runs something on a runtime of its own. The token is cancelled when the process is told to stop.
+fn on_runtime<T>(work: impl AsyncFnOnce(&CancellationToken) -> Result<T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the asynchronous runtime")?;
     let outcome = runtime.block_on(async {
         let end = shutdown::token_on_signal()?;
-        let observer = Box::pin(until_stopped(&end, Observer::connect(nats, purpose))).await?;
-        work(&observer, &end).await
+        work(&end).await
     });
     // Work on threads is left alone: utilities hold nothing of the cluster's.
     runtime.shutdown_background();
