@@ -110,7 +110,7 @@ impl fmt::Display for EngineSelection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
-            Self::Only(engine) => engine.fmt(f),
+            Self::Only(engine) => write!(f, "{engine}"),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! `audit.json` through files: every audit of the vectors with each read engine.
 #![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
 
+// Made for the tests of `subspace-farmer-components`, which look at more of them.
+#[allow(dead_code)]
 #[path = "../../subspace-farmer-components/tests/vectors/pieces.rs"]
 mod pieces;
+#[allow(dead_code)]
 #[path = "../../subspace-farmer-components/tests/vectors/plotted.rs"]
 mod plotted;
+#[allow(dead_code)]
 #[path = "../../subspace-farmer-components/tests/vectors/proof_of_space.rs"]
 mod proof_of_space;
 

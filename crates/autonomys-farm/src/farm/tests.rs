@@ -1,5 +1,7 @@
 //! Farms made, opened again, filled and refused; sectors here are made of random pieces with the fast test proof of space.
 
+mod engines;
+
 use super::*;
 use crate::allocation::{metadata_file_size, plot_file_size, target_sector_count};
 use subspace_core_primitives::hashes::blake3_hash;

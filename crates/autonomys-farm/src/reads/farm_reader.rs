@@ -75,11 +75,11 @@ pub struct TimedProofInput {
     pub took: Duration,
 }
 
-/// Reads one farm. Bounded: at most [`QUEUE_DEPTH`] reads of an audit are in flight, whose buffers take 4 MiB for sectors of 1000 pieces.
+/// Reads one farm. Bounded: at most 128 reads of an audit are in flight, whose buffers take 3 MiB for sectors of 1000 pieces.
 pub struct FarmReader {
     /// One read a thread.
     pool: ThreadPool,
-    /// Free ones; at most [`RING_WORKERS`] are kept.
+    /// Free ones; at most four are kept.
     rings: Mutex<Vec<ReadRing>>,
     chooser: Mutex<Chooser>,
     records: Mutex<RecordReading>,

@@ -49,7 +49,8 @@ impl ReadAt for RingFile<'_> {
                 Ok(bytes) => {
                     let first = offsets[range.start];
                     for (offset, chunk) in offsets[range.clone()].iter().zip(&mut chunks[range]) {
-                        chunk.copy_from_slice(&bytes[(offset - first) as usize..][..chunk.len()]);
+                        let start = (offset - first) as usize;
+                        chunk.copy_from_slice(&bytes[start..start + CHUNK as usize]);
                     }
                 }
                 Err(error) => failed = Some(error),

@@ -183,7 +183,7 @@ impl fmt::Display for Journal {
             "answered"
         )?;
         for entry in &self.entries {
-            entry.fmt(f)?;
+            write!(f, "{entry}")?;
         }
         writeln!(
             f,

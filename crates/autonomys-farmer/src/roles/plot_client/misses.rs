@@ -203,7 +203,11 @@ mod tests {
         let second = |count| start + Duration::from_secs(count);
         let busy = |slot| missed(slot, None, MissReason::EarlierAuditRuns);
         let told = |missed: Option<MissedWin>| missed.map(|missed| (missed.slot, missed.count));
-        assert_eq!(told(runs.add(busy(1), second(0))), Some((1, 1)), "the first at once");
+        assert_eq!(
+            told(runs.add(busy(1), second(0))),
+            Some((1, 1)),
+            "the first at once"
+        );
         assert_eq!(told(runs.add(busy(2), second(1))), None);
         assert_eq!(told(runs.add(busy(3), second(2))), None);
         let slow = missed(3, None, MissReason::AuditTooSlow);
@@ -219,7 +223,11 @@ mod tests {
         let due = runs.due(second(24), false);
         assert_eq!((due.len(), due[0].slot, due[0].count), (1, 15, 1));
         runs.add(busy(16), second(25));
-        assert_eq!(runs.due(second(25), true).len(), 1, "nothing stays behind at the end");
+        assert_eq!(
+            runs.due(second(25), true).len(),
+            1,
+            "nothing stays behind at the end"
+        );
         assert!(runs.due(second(99), false).is_empty());
         assert!(runs.0.is_empty());
     }

@@ -1,9 +1,9 @@
 //! plot-client: farms disks.
 //!
 //! Each of its loops is a module: [`plotting`] keeps jobs queued and takes finished sectors ([`fetching`]); [`farming`] audits every
-//! slot ([`auditing`]) and sends winners through [`proving`] and [`submitting`]; [`signing`] signs rewards. [`farms`] opens the
-//! directories, [`farm_set`] keeps those whose disks work in service, [`home`] finds a place for the identity of the process,
-//! [`preflight`] tells what is to be known of disks.
+//! slot ([`auditing`]) and sends winners through [`proving`] and [`submitting`], [`misses`] tells which became nothing; [`signing`] signs
+//! rewards. [`farms`] opens the directories, [`farm_set`] keeps those whose disks work in service, [`home`] finds a place for the
+//! identity of the process, [`preflight`] tells what is to be known of disks.
 //! Slots, solutions and signatures have a NATS connection of their own.
 
 mod auditing;
@@ -13,10 +13,12 @@ mod farms;
 mod fetching;
 mod home;
 mod known;
+mod misses;
 mod plotting;
 mod preflight;
 mod proving;
 mod signing;
+mod slot;
 mod submitting;
 
 use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
@@ -34,6 +36,7 @@ use autonomys_cluster::messages::FarmerAppInfoRequest;
 use autonomys_cluster::plot_jobs::PlotJobs;
 use autonomys_cluster::segment_headers::SegmentHeaders;
 use autonomys_cluster::settings::Settings;
+use autonomys_farm::reads::EngineSelection;
 use clap::Args;
 use farm_set::FarmSet;
 use home::PlotClientIdentity;
@@ -70,6 +73,9 @@ pub(crate) struct PlotClientArgs {
     /// Threads that audit and prove [default: all processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     farming_threads: Option<u16>,
+    /// How farms are read for audits and proofs: io-uring, threads, or auto, which finds out what is quicker on each disk
+    #[arg(long, value_name = "ENGINE", default_value_t, env = "AUTONOMYS_READ_ENGINE")]
+    read_engine: EngineSelection,
     /// Directory that keeps the identity of this process between runs [default: the first farm's]
     #[arg(long, value_name = "DIR")]
     base_path: Option<PathBuf>,
@@ -109,6 +115,7 @@ pub(super) struct Shared {
 
 /// Runs the role.
 pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: CancellationToken) -> Result<()> {
+    args.read_engine.check()?;
     farms::raise_file_limit(args.farms.len() as u64 * FILES_PER_FARM);
     let identity = {
         let (base_path, farms) = (args.base_path.clone(), args.farms.clone());
@@ -153,20 +160,24 @@ pub(crate) async fn run(nats: &NatsArgs, args: PlotClientArgs, cancel: Cancellat
     let farming_connection = context.cluster.dedicated_connection("farming").await?;
     let journal = SolutionJournal::open(&farming_connection).await?;
     let submitter = Arc::new(submitting::Submitter::new(farming_connection.clone(), journal));
+    // Written when there is time, so not over the connection of slots and solutions.
+    let (misses, write_misses) =
+        misses::Misses::start(SolutionJournal::open(&context.cluster).await?, cancel.clone());
+    tasks.spawn(write_misses);
     tasks.spawn(signing::run(
         farming_connection.clone(),
         Arc::clone(&shared),
         Arc::clone(&submitter),
     ));
     let proof_connection = context.cluster.dedicated_connection("proofs").await?;
-    let prover = proving::Prover::new(proof_connection, Arc::clone(&shared));
-    tasks.spawn(farming::run(
-        farming_connection,
-        Arc::clone(&shared),
-        prover,
+    let tools = farming::Tools {
+        prover: proving::Prover::new(proof_connection, context.members(), Arc::clone(&shared)),
         submitter,
-        info.farming_timeout,
-    ));
+        auditors: auditing::Auditors::new(Arc::clone(&shared.farms), args.read_engine, misses.clone()),
+        misses,
+        farming_timeout: info.farming_timeout,
+    };
+    tasks.spawn(farming::run(farming_connection, Arc::clone(&shared), tools));
     let plotter = plotting::Plotter {
         cluster: context.cluster.clone(),
         jobs: PlotJobs::open(&context.cluster, super::plot_server::JOB_TIMES).await?,

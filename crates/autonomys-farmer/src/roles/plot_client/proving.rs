@@ -50,10 +50,12 @@ type Made = (ProofPart, ProvedBy);
 impl Prover {
     /// `cluster` is a connection for proof requests only: a megabyte in transit delays nothing else.
     pub(super) fn new(cluster: Cluster, members: MembersView, shared: Arc<Shared>) -> Self {
+        let local = LocalProver::new(shared.arithmetic.clone(), Arc::clone(&shared.pool));
+        local.warm_up();
         Self {
             cluster,
             members,
-            local: LocalProver::new(shared.arithmetic.clone(), Arc::clone(&shared.pool)),
+            local,
             shared,
             latencies: Mutex::default(),
         }

@@ -163,7 +163,7 @@ impl Bench {
             };
             let table = self.table(&winner, &candidate);
             lap(0);
-            self.prove_in_stages(&request, &*table, |stage| lap(stage))?;
+            self.prove_in_stages(&request, &*table, &mut lap)?;
             proofs.push(started.elapsed());
 
             // As when no proof-server is there: reading and computing at once.

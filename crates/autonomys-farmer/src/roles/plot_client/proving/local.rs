@@ -1,5 +1,6 @@
 //! Proofs on this machine: one at a time, since each uses all threads.
 
+use crate::args::kzg::precompute;
 use crate::roles::chain::Arithmetic;
 use autonomys_cluster::journal::MissReason;
 use parking_lot::Mutex;
@@ -39,6 +40,12 @@ impl LocalProver {
             turn: Arc::default(),
             last: Arc::default(),
         }
+    }
+
+    /// Has the tables of the KZG parameters made or loaded, in the background: without them a proof takes several times as long.
+    pub(super) fn warm_up(&self) {
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || precompute(&this.arithmetic.kzg, &this.pool));
     }
 
     /// What a proof takes here.
