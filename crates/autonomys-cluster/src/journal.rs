@@ -2,18 +2,20 @@
 //!
 //! Two blocks for one slot by one farm are equivocation, which the chain punishes. So a solution is recorded for one
 //! controller first, and nobody may give it to another one, unless it is recorded as certainly not received.
+//!
+//! Beside it stands a second bucket with the wins that became no solution, and why. It guards nothing, so it is written when there is time.
+
+mod record;
+
+pub use record::{
+    JournalRecord, MissReason, MissedWin, ProvedBy, SolutionCourse, SolutionKey, SolutionKeyError,
+    SolutionOutcome,
+};
 
 use crate::cluster::Cluster;
-use crate::codec::{Message, cut};
 use crate::ids::ControllerId;
-use crate::messages::NodeReply;
 use crate::store::{Bucket, BucketConfig, Created, Entry, StoreError};
-use parity_scale_codec::{Decode, Encode};
-use std::fmt;
 use std::time::Duration;
-use subspace_core_primitives::pieces::PieceOffset;
-use subspace_core_primitives::sectors::SectorIndex;
-use subspace_core_primitives::{PublicKey, SlotNumber};
 use thiserror::Error;
 
 /// A solution is worth nothing after seconds; a day leaves something to look at.

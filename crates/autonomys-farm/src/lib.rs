@@ -28,9 +28,9 @@ pub mod mounts;
 mod partial;
 pub mod piece_cache;
 pub mod plot_file;
+pub mod reads;
 pub mod scrub;
 mod staging;
-pub mod reads;
 
 pub use error::FarmError;
 pub use farm::{Farm, FarmCheck, FarmOptions, SectorState, SectorWriter, SpaceRequest, WinningSector};

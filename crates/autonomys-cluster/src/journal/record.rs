@@ -273,7 +273,13 @@ mod tests {
         };
         assert_eq!(key.to_string().parse(), Ok(key));
         let written = key.to_string();
-        for wrong in ["", "00", &format!("{written}.1"), &written[2..], &written.replace("999", "70000")] {
+        for wrong in [
+            "",
+            "00",
+            &format!("{written}.1"),
+            &written[2..],
+            &written.replace("999", "70000"),
+        ] {
             assert_eq!(wrong.parse::<SolutionKey>(), Err(SolutionKeyError), "{wrong}");
         }
     }

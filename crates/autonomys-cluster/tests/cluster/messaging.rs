@@ -8,6 +8,7 @@ use autonomys_cluster::messages::{
 use autonomys_cluster::test_util::NatsServer;
 use autonomys_cluster::{Cluster, ControllerId, InstanceId, Refusal, RequestError, Role, ServeLimits};
 use futures::StreamExt;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use subspace_core_primitives::PublicKey;

@@ -3,13 +3,14 @@
 use super::Farm;
 use super::open::load_sectors;
 use crate::error::{FarmError, IoContext};
-use crate::identity::{self, Identity};
-use crate::info::{self, FarmInfo};
+use crate::identity::Identity;
+use crate::info::FarmInfo;
 use crate::metadata_file::MetadataFile;
 use crate::plot_file::{self, PlotFile};
 use parking_lot::RwLock;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use subspace_farmer_components::sector::sector_size;
 
 impl Farm {
@@ -19,15 +20,14 @@ impl Farm {
     /// # Errors
     /// When there is no farm, or it cannot be read.
     pub fn inspect(directory: &Path) -> Result<Self, FarmError> {
-        let missing = |name: &str| FarmError::Damaged {
-            path: directory.join(name),
-            reason: "it is missing, so there is no farm in this directory".to_string(),
+        let no_farm = || FarmError::NoFarm {
+            path: directory.to_path_buf(),
         };
-        let info = FarmInfo::load(directory)?.ok_or_else(|| missing(info::FILE_NAME))?;
-        let identity = Identity::load(directory)?.ok_or_else(|| missing(identity::FILE_NAME))?;
-        let metadata = MetadataFile::open(directory, 0, false)?;
+        let info = FarmInfo::load(directory)?.ok_or_else(no_farm)?;
+        let identity = Identity::load(directory)?.ok_or_else(no_farm)?;
+        let metadata = MetadataFile::open_existing(directory, false)?;
         let recorded = metadata.header()?.plotted_sector_count;
-        // Never more than the file has, which would make it longer.
+        // A file that lost its end has fewer.
         let path = directory.join(plot_file::FILE_NAME);
         let length = fs::metadata(&path).at("read", &path)?.len();
         let present = length / sector_size(info.pieces_in_sector) as u64;
@@ -42,7 +42,7 @@ impl Farm {
         )?;
         Ok(Self {
             directory: directory.to_path_buf(),
-            identity: identity.into(),
+            identity: Arc::new(identity),
             public_key_hash,
             plot: PlotFile::open_to_read(directory, sectors, info.pieces_in_sector)?,
             info,

@@ -104,7 +104,7 @@ mod tests {
     fn neighbours_are_read_together() {
         let all = |offsets: &[u64]| spans(offsets).collect::<Vec<_>>();
         assert!(all(&[]).is_empty());
-        assert_eq!(all(&[7]), [0..1]);
+        assert_eq!(all(&[7, 7 + 10 * GAP]), [0..1, 1..2]);
         assert_eq!(all(&[0, 32, 64 + GAP, 97 + 2 * GAP]), [0..3, 3..4]);
         // No longer than the longest.
         let dense: Vec<_> = (0..2000).map(|number| number * CHUNK).collect();

@@ -133,7 +133,7 @@ impl Prover {
         let place = self.workload.enter((parts.seed, parts.s_bucket), finish_by)?;
         let turn = place.turn().await?;
         let prover = Arc::clone(self);
-        let proof = tokio::task::spawn_blocking(move || {
+        let proof = tokio::task::spawn_blocking(move || -> Result<_, Refusal> {
             let Arithmetic {
                 kzg,
                 erasure_coding,
