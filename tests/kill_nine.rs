@@ -314,6 +314,21 @@ async fn the_plot_client_is_killed_at_every_stage() {
         drop(farm);
         client.restart();
     }
+    // What has come is not fetched again.
+    plotting
+        .cluster
+        .wait_until(
+            "a transfer goes on where it was stopped",
+            PLOTTED_WITHIN,
+            async || {
+                let output = client.output();
+                output
+                    .lines()
+                    .any(|line| line.contains("a transfer goes on where it was stopped"))
+                    .then_some(())
+            },
+        )
+        .await;
 
     // When a sector is on the disk and the record does not know yet: NATS does not answer.
     let sector = plotting.arriving_sector(&gate, size / 2).await;

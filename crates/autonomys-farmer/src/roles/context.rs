@@ -75,6 +75,17 @@ impl RoleContext {
         let instance = state
             .as_ref()
             .map_or_else(|| InstanceId::generate(role), StateDirectory::instance);
+        Self::start_as(nats, instance, state, tls, cancel).await
+    }
+
+    /// As [`Self::start`] under a given identity; `state` is held until the role has ended.
+    pub(super) async fn start_as(
+        nats: &NatsArgs,
+        instance: InstanceId,
+        state: Option<StateDirectory>,
+        tls: DataPlaneTls,
+        cancel: CancellationToken,
+    ) -> Result<Option<Self>> {
         let mut options = NatsOptions::new(nats.servers.clone(), nats.cluster()?.clone(), instance);
         options.start_timeout = Some(Duration::from_secs(nats.timeout_secs));
         let cluster = tokio::select! {

@@ -12,6 +12,7 @@ pub(crate) mod pieces;
 pub(crate) mod placement;
 mod plot_client;
 mod plot_server;
+pub(crate) mod priority;
 mod proof_server;
 mod sharded_cache;
 mod state_directory;

@@ -1,5 +1,6 @@
 //! Utilities: one module a command.
 
+mod benchmark;
 mod cache_status;
 mod chain_rules;
 mod drain;
@@ -9,7 +10,9 @@ mod observer;
 mod plot_jobs;
 mod progress;
 mod reinitialization_cache;
+mod scrub;
 mod sharded_cache_benchmark;
+mod solutions;
 mod verify_piece;
 
 use crate::args::nats::NatsArgs;
@@ -29,6 +32,8 @@ pub(crate) struct UtilArgs {
 
 #[derive(Debug, Subcommand)]
 enum UtilCommand {
+    /// How fast this machine and its disks audit and prove
+    Benchmark(benchmark::BenchmarkArgs),
     /// KZG parameters of the network
     KzgParams(kzg_params::KzgParamsArgs),
     /// What the caches of a cluster hold, and how far they are
@@ -45,6 +50,10 @@ enum UtilCommand {
     ReinitializationCache(reinitialization_cache::ReinitializationArgs),
     /// Fetch sectors' worth of pieces as a plot-server does, and say how fast that is
     ShardedCacheBenchmark(sharded_cache_benchmark::BenchmarkArgs),
+    /// Read every sector of farms and compare it with its checksum
+    Scrub(scrub::ScrubArgs),
+    /// Solutions of the last day with the times of their stages, and the wins that were missed
+    Solutions(solutions::SolutionsArgs),
     /// Check every item in every cache against what the chain has committed to
     VerifyPiece(verify_piece::VerifyPieceArgs),
 }
@@ -52,6 +61,7 @@ enum UtilCommand {
 /// Runs the utility.
 pub(crate) fn run(args: UtilArgs) -> Result<ExitCode> {
     match args.command {
+        UtilCommand::Benchmark(args) => benchmark::run(&args),
         UtilCommand::KzgParams(args) => kzg_params::run(&args).map(|()| ExitCode::SUCCESS),
         UtilCommand::CacheStatus(args) => cache_status::run(&args),
         UtilCommand::Members(args) => members::run(&args),
@@ -60,6 +70,8 @@ pub(crate) fn run(args: UtilArgs) -> Result<ExitCode> {
         UtilCommand::PlotJobs(args) => plot_jobs::run(&args),
         UtilCommand::ReinitializationCache(args) => reinitialization_cache::run(&args),
         UtilCommand::ShardedCacheBenchmark(args) => sharded_cache_benchmark::run(&args),
+        UtilCommand::Scrub(args) => scrub::run(&args),
+        UtilCommand::Solutions(args) => solutions::run(&args),
         UtilCommand::VerifyPiece(args) => verify_piece::run(&args),
     }
 }
@@ -71,14 +83,14 @@ fn observe<T>(
     purpose: &str,
     work: impl AsyncFnOnce(&Observer, &CancellationToken) -> Result<T>,
 ) -> Result<T> {
-    with_runtime(async |end| {
+    on_runtime(async |end| {
         let observer = Box::pin(until_stopped(end, Observer::connect(nats, purpose))).await?;
         work(&observer, end).await
     })
 }
 
-/// Runs a utility on a runtime of its own. The token is cancelled when the process is told to stop.
-fn with_runtime<T>(work: impl AsyncFnOnce(&CancellationToken) -> Result<T>) -> Result<T> {
+/// Runs something on a runtime of its own. The token is cancelled when the process is told to stop.
+fn on_runtime<T>(work: impl AsyncFnOnce(&CancellationToken) -> Result<T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -38,7 +38,7 @@ impl Observer {
     /// # Errors
     /// One sentence when NATS is not reached, or nobody is in the cluster.
     pub(super) async fn connect(nats: &NatsArgs, purpose: &str) -> Result<Self> {
-        let cluster = connect(nats, purpose).await?;
+        let cluster = look(nats, purpose).await?;
         let mut members = MembersView::observe(&cluster).await?;
         wait_for_members(&mut members, cluster.name().as_str()).await?;
         let close = CancellationToken::new();
@@ -80,11 +80,12 @@ impl Observer {
     }
 }
 
-/// The connection alone, for what is kept in JetStream whether anybody is there or not.
+/// A connection that is no member, for what is kept in JetStream whether anybody is there or not. `purpose` shows in the server's
+/// connection list.
 ///
 /// # Errors
 /// One sentence when NATS is not reached.
-pub(super) async fn connect(nats: &NatsArgs, purpose: &str) -> Result<Cluster> {
+pub(super) async fn look(nats: &NatsArgs, purpose: &str) -> Result<Cluster> {
     // Not used by who only looks.
     let instance = InstanceId::generate(Role::Controller);
     let mut options = NatsOptions::new(nats.servers.clone(), nats.cluster()?.clone(), instance);

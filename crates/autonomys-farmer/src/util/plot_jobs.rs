@@ -1,7 +1,7 @@
 //! `util plot-jobs`: the plot jobs of a cluster by state; parked ones can be retried or cancelled.
 
-use super::observer::connect;
-use super::{until_stopped, with_runtime};
+use super::observer::look;
+use super::{until_stopped, on_runtime};
 use crate::args::nats::NatsArgs;
 use crate::roles::plot_jobs_times;
 use anyhow::{Result, bail};
@@ -60,9 +60,9 @@ struct ShownJob {
 
 /// Runs the command.
 pub(crate) fn run(args: &PlotJobsArgs) -> Result<ExitCode> {
-    let shown = with_runtime(async |end| {
+    let shown = on_runtime(async |end| {
         let work = async {
-            let cluster = connect(&args.nats, "plot-jobs").await?;
+            let cluster = look(&args.nats, "plot-jobs").await?;
             let jobs = PlotJobs::open(&cluster, plot_jobs_times()).await?;
             if args.retry.is_empty() && args.cancel.is_empty() {
                 return Ok(Some(show(cluster.name().to_string(), jobs.list().await?)));

@@ -15,6 +15,7 @@ mod status;
 use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
 use super::context::{DataPlaneArgs, RoleContext};
 use super::pieces::PieceFetcher;
+use super::priority::Priority;
 use crate::args::kzg::KzgArgs;
 use crate::args::nats::NatsArgs;
 use anyhow::{Context, Result};
@@ -102,7 +103,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
     }
     settings.bind_chain(chain.to_settings()).await?;
 
-    let pool = compute_pool("controller", available_processors())?;
+    let pool = compute_pool("controller", available_processors(), Priority::Normal)?;
     let arithmetic = Arithmetic::load(chain, &args.kzg, &pool).await?;
     let fetcher = PieceFetcher::start(&context.cluster, context.pool.clone(), context.members()).await?;
     let pieces = Arc::new(NodePieces::new(node.clone(), fetcher.placement()));

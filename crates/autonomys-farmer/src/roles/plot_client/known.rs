@@ -82,6 +82,32 @@ impl Known {
         self.parked.remove(id);
     }
 
+    /// A new watch tells everything once more; what is being pulled is still being pulled.
+    pub(super) fn begin_anew(&mut self) {
+        self.records.clear();
+        self.synced = false;
+    }
+
+    /// Sectors being pulled for a farm.
+    pub(super) fn fetching_for(&self, farm: PublicKey) -> usize {
+        self.fetching.iter().filter(|id| id.public_key == farm).count()
+    }
+
+    /// Jobs of a farm that nobody works on: wanted or parked, with `finished` also sectors that wait to be pulled.
+    pub(super) fn idle_jobs_of(&self, farm: PublicKey, finished: bool) -> Vec<JobId> {
+        let is_idle = |record: &&JobRecord| match record.state {
+            JobState::Wanted | JobState::Parked { .. } => true,
+            JobState::Ready(_) => finished && !self.fetching.contains(&record.job.id),
+            JobState::Taken { .. } => false,
+        };
+        self.records
+            .values()
+            .filter(|record| record.job.id.public_key == farm)
+            .filter(is_idle)
+            .map(|record| record.job.id)
+            .collect()
+    }
+
     /// The job was queued a moment ago; it must not be queued twice before the watch tells it.
     pub(super) fn queued(&mut self, id: JobId, now: Instant) {
         self.queued.insert(id, now);

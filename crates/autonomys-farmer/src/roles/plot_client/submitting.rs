@@ -1,15 +1,17 @@
 //! Hands a solution to exactly one controller, recorded before it is sent.
 
-use anyhow::Result;
-use autonomys_cluster::journal::{SolutionJournal, SolutionKey, SolutionOutcome};
+use super::slot::Slot;
+use autonomys_cluster::journal::{
+    JournalError, SolutionCourse, SolutionJournal, SolutionKey, SolutionOutcome,
+};
 use autonomys_cluster::messages::SubmitSolution;
 use autonomys_cluster::{Cluster, ControllerId, RequestError};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+use subspace_core_primitives::PublicKey;
 use subspace_core_primitives::rpc::SolutionResponse;
 use subspace_core_primitives::solutions::Solution;
-use subspace_core_primitives::{PublicKey, SlotNumber};
 
 /// A signature is given only to a controller that was given a solution of the farm within this time.
 const SIGNING_WINDOW: Duration = Duration::from_secs(60);
@@ -18,9 +20,11 @@ const SIGNING_WINDOW: Duration = Duration::from_secs(60);
 const SETTLE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A solution on its way.
-pub(super) struct Submission {
-    pub(super) slot: SlotNumber,
+pub(super) struct Submission<'a> {
+    pub(super) slot: &'a Slot,
     pub(super) solution: Solution,
+    /// How it came about.
+    pub(super) course: SolutionCourse,
     /// Who gets it: one that has announced the slot.
     pub(super) controller: ControllerId,
 }
@@ -43,19 +47,24 @@ impl Submitter {
     }
 
     /// Records, sends, and records what came of it. Only after [`SolutionOutcome::NotReceived`] another controller may be tried.
-    pub(super) async fn submit(&self, submission: Submission) -> Result<SolutionOutcome> {
+    ///
+    /// # Errors
+    /// When it could not be recorded or was recorded before; then it was not sent.
+    pub(super) async fn submit(&self, submission: Submission<'_>) -> Result<SolutionOutcome, JournalError> {
         let Submission {
             slot,
             solution,
+            course,
             controller,
         } = submission;
+        let slot_number = slot.number();
         let key = SolutionKey {
             public_key: solution.public_key,
-            slot,
+            slot: slot_number,
             sector_index: solution.sector_index,
             piece_offset: solution.piece_offset,
         };
-        let permit = self.journal.record(&key, controller).await?;
+        let permit = self.journal.record(&key, controller, course).await?;
         // Before it is sent: the node may ask for a signature before the reply is here.
         {
             let mut given = self.given.lock();
@@ -64,7 +73,7 @@ impl Submitter {
         }
         let request = SubmitSolution {
             response: SolutionResponse {
-                slot_number: slot,
+                slot_number,
                 solution,
             },
         };
@@ -72,18 +81,23 @@ impl Submitter {
             Ok(reply) => SolutionOutcome::from(reply),
             Err(RequestError::NoResponders { .. }) => SolutionOutcome::NotReceived,
             Err(error) => {
-                tracing::warn!(slot, %error, "the fate of a solution is unknown; it is not sent elsewhere");
+                tracing::warn!(slot = slot_number, %error, "the fate of a solution is unknown; it is not sent elsewhere");
                 SolutionOutcome::Unknown
             }
         };
         if let SolutionOutcome::Refused { code, message } = &outcome {
-            tracing::warn!(slot, code, message, "the node refused a solution");
+            tracing::warn!(slot = slot_number, code, message, "the node refused a solution");
         }
         // What the node did is not undone by a journal that cannot be reached: without this the record stays as final as unknown.
-        match tokio::time::timeout(SETTLE_WITHIN, permit.settle(outcome.clone())).await {
+        match tokio::time::timeout(SETTLE_WITHIN, permit.settle(outcome.clone(), slot.ms_now())).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(slot, %error, "the fate of a solution could not be recorded"),
-            Err(_) => tracing::warn!(slot, "the fate of a solution could not be recorded in time"),
+            Ok(Err(error)) => {
+                tracing::warn!(slot = slot_number, %error, "the fate of a solution could not be recorded")
+            }
+            Err(_) => tracing::warn!(
+                slot = slot_number,
+                "the fate of a solution could not be recorded in time"
+            ),
         }
         Ok(outcome)
     }

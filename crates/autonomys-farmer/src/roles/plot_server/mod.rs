@@ -21,6 +21,7 @@ mod taking;
 use super::chain::{available_processors, bound_pool};
 use super::context::{DataPlaneArgs, RoleContext};
 use super::machine::AffinityArgs;
+use super::priority::{Priority, lower_own_session};
 use crate::args::kzg::KzgArgs;
 use crate::args::nats::{ClusterShare, NatsArgs};
 use crate::args::size::Size;
@@ -105,7 +106,9 @@ pub(crate) async fn run(
     let threads = args
         .record_encoding_concurrency
         .map_or_else(available_processors, usize::from);
-    let pool = bound_pool("encode", threads, affinity)?;
+    // Proofs on the same machine must not wait for encoding.
+    lower_own_session();
+    let pool = bound_pool("encode", threads, affinity, Priority::Background)?;
     let concurrency = NonZeroUsize::new(threads).context("no thread to encode with")?;
     let machine = Machine::new(pool, concurrency, space, cancel.clone());
     super::chain::say_that_gpus_are_not_used();

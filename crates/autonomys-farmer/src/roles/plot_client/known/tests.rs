@@ -151,3 +151,31 @@ fn what_could_expire_at_once_is_out_of_date() {
     assert_eq!(out_of_date(13), [1]);
     assert_eq!(out_of_date(14), [0, 1]);
 }
+
+#[test]
+fn jobs_of_a_farm_that_is_set_aside_are_those_that_nobody_works_on() {
+    let now = Instant::now();
+    let mut known = known(
+        [
+            record(0, JobState::Wanted),
+            record(1, parked()),
+            record(2, ready()),
+            record(3, ready()),
+        ],
+        now,
+    );
+    known.fetch_started(record(3, ready()).job.id);
+    assert_eq!(known.fetching_for([1; 32].into()), 1);
+    assert_eq!(known.fetching_for([2; 32].into()), 0);
+    let idle = |known: &Known, finished| {
+        let ids = known.idle_jobs_of([1; 32].into(), finished);
+        ids.iter().map(|id| id.sector_index).collect::<Vec<_>>()
+    };
+    assert_eq!(idle(&known, false), [0, 1]);
+    assert_eq!(idle(&known, true), [0, 1, 2]);
+    assert!(known.idle_jobs_of([2; 32].into(), true).is_empty());
+    // A new watch tells the records again; the pull goes on.
+    known.begin_anew();
+    assert!(known.records.is_empty() && !known.synced);
+    assert_eq!(known.fetching_for([1; 32].into()), 1);
+}
