@@ -1,7 +1,7 @@
 //! `util plot-jobs`: the plot jobs of a cluster by state; parked ones can be retried or cancelled.
 
 use super::observer::look;
-use super::{until_stopped, on_runtime};
+use super::{on_runtime, until_stopped};
 use crate::args::nats::NatsArgs;
 use crate::roles::plot_jobs_times;
 use anyhow::{Result, bail};

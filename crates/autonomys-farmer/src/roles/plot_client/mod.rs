@@ -37,7 +37,6 @@ use autonomys_cluster::messages::FarmerAppInfoRequest;
 use autonomys_cluster::plot_jobs::PlotJobs;
 use autonomys_cluster::segment_headers::SegmentHeaders;
 use autonomys_cluster::settings::Settings;
-use autonomys_cluster::{Cluster, Role};
 use autonomys_farm::reads::EngineSelection;
 use autonomys_topology::Affinity;
 use clap::Args;
