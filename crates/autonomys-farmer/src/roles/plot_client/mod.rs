@@ -9,6 +9,7 @@ mod farming;
 mod farms;
 mod fetching;
 mod known;
+mod one_controller;
 mod plotting;
 mod proving;
 mod signing;

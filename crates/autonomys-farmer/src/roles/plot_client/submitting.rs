@@ -1,6 +1,7 @@
 //! Hands a solution to exactly one controller, recorded before it is sent.
 
-use anyhow::Result;
+use super::one_controller::OneController;
+use anyhow::{Result, bail};
 use autonomys_cluster::journal::{SolutionJournal, SolutionKey, SolutionOutcome};
 use autonomys_cluster::messages::SubmitSolution;
 use autonomys_cluster::{Cluster, ControllerId, RequestError};
@@ -31,6 +32,8 @@ pub(super) struct Submitter {
     journal: SolutionJournal,
     /// When a controller was last given a solution of a farm; forgotten after [`SIGNING_WINDOW`].
     given: Mutex<HashMap<(PublicKey, ControllerId), Instant>>,
+    /// To whom the solutions of a slot go.
+    slots: OneController,
 }
 
 impl Submitter {
@@ -39,6 +42,7 @@ impl Submitter {
             cluster,
             journal,
             given: Mutex::default(),
+            slots: OneController::default(),
         }
     }
 
@@ -55,7 +59,20 @@ impl Submitter {
             sector_index: solution.sector_index,
             piece_offset: solution.piece_offset,
         };
-        let permit = self.journal.record(&key, controller).await?;
+        let under_way = match self.slots.send(solution.public_key, slot, controller) {
+            Ok(under_way) => under_way,
+            Err(other) => {
+                bail!("{other} may have another solution of the slot, so nobody else gets this one")
+            }
+        };
+        let permit = match self.journal.record(&key, controller).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                // It was not sent.
+                under_way.was_not_received();
+                return Err(error.into());
+            }
+        };
         // Before it is sent: the node may ask for a signature before the reply is here.
         {
             let mut given = self.given.lock();
@@ -76,6 +93,10 @@ impl Submitter {
                 SolutionOutcome::Unknown
             }
         };
+        match outcome {
+            SolutionOutcome::NotReceived => under_way.was_not_received(),
+            _ => drop(under_way),
+        }
         if let SolutionOutcome::Refused { code, message } = &outcome {
             tracing::warn!(slot, code, message, "the node refused a solution");
         }
