@@ -26,7 +26,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(30);
 /// Slots with solutions that have to come after something was killed.
 const SLOTS: usize = 4;
 /// Slots that a controller may need to notice that its node is back: it looks every second.
-const NOTICED_WITHIN: u64 = 5;
+const NOTICED_WITHIN: u64 = 6;
 /// A signature that had to wait for a proof would take far longer than this on average.
 const SIGNED_WITHIN: Duration = Duration::from_millis(250);
 
@@ -149,7 +149,7 @@ fn start_controller(cluster: &TestCluster, name: &str, nodes: &[&str]) -> Contro
         .named_role(name, "controller")
         .args(["--base-path"])
         .arg(directory);
-    for node in nodes {
+    for &node in nodes {
         role = role.args(["--node-rpc-url", node]);
     }
     Controller {
