@@ -2,6 +2,7 @@
 
 mod cache_status;
 mod chain_rules;
+mod import_piece_cache;
 mod kzg_params;
 mod observer;
 mod progress;
@@ -28,6 +29,8 @@ pub(crate) struct UtilArgs {
 enum UtilCommand {
     /// KZG parameters of the network
     KzgParams(kzg_params::KzgParamsArgs),
+    /// Give the caches the pieces that official farmers have kept on their disks
+    ImportPieceCache(import_piece_cache::ImportArgs),
     /// What the caches of a cluster hold, and how far they are
     CacheStatus(cache_status::CacheStatusArgs),
     /// Start a new epoch of all caches, with another item type if wanted
@@ -42,6 +45,7 @@ enum UtilCommand {
 pub(crate) fn run(args: UtilArgs) -> Result<ExitCode> {
     match args.command {
         UtilCommand::KzgParams(args) => kzg_params::run(&args).map(|()| ExitCode::SUCCESS),
+        UtilCommand::ImportPieceCache(args) => import_piece_cache::run(&args),
         UtilCommand::CacheStatus(args) => cache_status::run(&args),
         UtilCommand::ReinitializationCache(args) => reinitialization_cache::run(&args),
         UtilCommand::ShardedCacheBenchmark(args) => sharded_cache_benchmark::run(&args),
