@@ -21,6 +21,7 @@ pub(crate) mod caches;
 pub(crate) mod chain;
 pub(crate) mod cluster;
 pub(crate) mod gate;
+pub(crate) mod oracle;
 pub(crate) mod process;
 pub(crate) mod roles;
 pub(crate) mod turn;

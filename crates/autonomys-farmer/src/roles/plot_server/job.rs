@@ -157,6 +157,7 @@ async fn plot(
     let spool = Arc::clone(&shared.spool);
     let spooled = tokio::task::spawn_blocking(move || spool.store(key, &encoded)).await??;
     tracing::info!(
+        public_key = %job.id.public_key,
         sector = job.id.sector_index,
         history_size = job.id.history_size.get(),
         fetch_ms = fetched.as_millis(),
