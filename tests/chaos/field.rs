@@ -1,6 +1,6 @@
 //! Where sectors are, seen from outside: in the files of spools and farms, whether NATS answers or not.
 
-use crate::plan::TWINS;
+use super::plan::TWINS;
 use autonomys_farm::info::FarmInfo;
 use autonomys_farm::metadata_file::{self, MetadataFile};
 use autonomys_farm::plot_file;

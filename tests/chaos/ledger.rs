@@ -1,6 +1,6 @@
 //! Which sectors were ever finished, and whether any was made again afterwards.
 
-use crate::field::{SectorKey, spool_files, spooled_key};
+use super::field::{SectorKey, spool_files, spooled_key};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Kills one after the other, each when the stage it waits for is there.
 
-use crate::field::{Field, SectorKey};
-use crate::plan::{Burst, Kind, Stage, TWINS, Victim};
+use super::field::{Field, SectorKey};
+use super::plan::{Burst, Kind, Stage, TWINS, Victim};
 use crate::support::roles::{JobsFromOutside, ticks_of_threads};
 use crate::support::{Process, TestCluster};
 use autonomys_cluster::InstanceId;

@@ -5,15 +5,14 @@
 //! names, [`ledger`] remembers which sectors were finished. `AUTONOMYS_CHAOS_KILLS` and `AUTONOMYS_CHAOS_SEED` make it longer and
 //! different: see `scripts/chaos`.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
 mod field;
 mod ledger;
 mod plan;
 mod storm;
+use crate::support::oracle::Oracle;
+use crate::support::roles::{JobsFromOutside, PLOTTED_WITHIN, open_farm, plot_client};
+use crate::support::{DevChain, Process, TestCluster, Turn, caches, free_port};
 #[path = "../support/mod.rs"]
-mod support;
-
 use autonomys_cluster::{Role, identity};
 use field::{FarmFiles, Field};
 use ledger::Ledger;
@@ -24,9 +23,6 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 use storm::{Storm, Tally, Victims};
 use subspace_core_primitives::sectors::SectorIndex;
-use support::oracle::Oracle;
-use support::roles::{JobsFromOutside, PLOTTED_WITHIN, open_farm, plot_client};
-use support::{DevChain, Process, TestCluster, Turn, caches, free_port};
 
 const SEED_VARIABLE: &str = "AUTONOMYS_CHAOS_SEED";
 const KILLS_VARIABLE: &str = "AUTONOMYS_CHAOS_KILLS";
