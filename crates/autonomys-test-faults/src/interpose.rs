@@ -99,9 +99,9 @@ macro_rules! interpose {
                 set_errno(error);
                 return -1;
             }
+            type Function = unsafe extern "C" fn($($type),*) -> $result;
             // SAFETY: the C library's function of this name has this signature.
-            let next: unsafe extern "C" fn($($type),*) -> $result =
-                unsafe { std::mem::transmute(NEXT.get()) };
+            let next: Function = unsafe { std::mem::transmute(NEXT.get()) };
             // SAFETY: the caller keeps that function's contract.
             unsafe { next($($argument),*) }
         }
