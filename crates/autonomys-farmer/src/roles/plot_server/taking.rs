@@ -124,7 +124,7 @@ impl Clusters {
                 }
                 let served = Arc::clone(&self.served[number]);
                 served.asks(true);
-                let answer = take(machine, &served, wait).await;
+                let answer = Box::pin(take(machine, &served, wait)).await;
                 served.asks(false);
                 let draining = *served.draining.borrow();
                 match answer? {
@@ -173,7 +173,8 @@ async fn take(
 }
 
 async fn hand_back(taken: TakenJob) {
-    if let Err(error) = taken.release().await {
+    // Large: it changes a record.
+    if let Err(error) = Box::pin(taken.release()).await {
         tracing::warn!(%error, "a job could not be handed back");
     }
 }
