@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Caches that are filling are waited for this long before a controller is asked for what they lack.
 const CACHES_FILL_WITHIN: Duration = Duration::from_secs(120);
-/// How often the member record follows the stages.
+/// How often the member record follows the stages and what holds the process back.
 const STAGES_INTERVAL: Duration = Duration::from_secs(1);
 /// Sectors of which the member record tells: those in work and the first that wait to be fetched.
 const STAGES_TOLD: usize = 16;
@@ -216,12 +216,11 @@ pub(super) async fn serve(
         let status = served.status();
         let asking = u32::from(served.asking.load(Ordering::Relaxed));
         context.set_held(status.busy + status.spooled + asking);
-        let moving = !status.stages.is_empty();
         context.update(|member| member.status = RoleStatus::PlotServer(status));
         tokio::select! {
             () = idle.cancelled() => break Ok(()),
             () = served.changed.notified() => {}
-            _ = stages.tick(), if moving => {}
+            _ = stages.tick() => {}
             // The sender lives as long as the spool.
             _ = spool_changes.changed() => {}
             ended = &mut deliveries, if !machine.cancel.is_cancelled() => {

@@ -161,8 +161,11 @@ mod tests {
     impl Attempt for Full {
         fn attempt(&mut self) -> BoxFuture<'_, Result<Written, Failure>> {
             self.0 += 1;
-            let path = PathBuf::from("/spool/x.sector");
-            Box::pin(std::future::ready(Ok(Written::Failed(StoreError::Full { path }))))
+            let error = StoreError::Full {
+                path: PathBuf::from("/spool/x.sector"),
+                source: std::io::Error::from_raw_os_error(nix::libc::ENOSPC),
+            };
+            Box::pin(std::future::ready(Ok(Written::Failed(error))))
         }
     }
 
@@ -175,7 +178,7 @@ mod tests {
         assert!(full.0 > 10, "{}", full.0);
         assert_eq!(
             track.status().waits_for,
-            "the disk: no space is left for /spool/x.sector"
+            "the disk: no space is left for /spool/x.sector: No space left on device (os error 28)"
         );
     }
 

@@ -175,7 +175,8 @@ async fn take(
 }
 
 async fn hand_back(taken: TakenJob) {
-    if let Err(error) = taken.release().await {
+    // Large: it changes a record.
+    if let Err(error) = Box::pin(taken.release()).await {
         tracing::warn!(%error, "a job could not be handed back");
     }
 }

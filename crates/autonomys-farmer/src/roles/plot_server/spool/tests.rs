@@ -218,7 +218,10 @@ fn what_fails_is_tidied_up_and_can_be_tried_again() {
         (Step::Described, full),
     ];
     fn full() -> StoreError {
-        StoreError::Full { path: "x".into() }
+        StoreError::Full {
+            path: "x".into(),
+            source: io::Error::from_raw_os_error(nix::libc::ENOSPC),
+        }
     }
     fn broken() -> StoreError {
         StoreError::Disk {

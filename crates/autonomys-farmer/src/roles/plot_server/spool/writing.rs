@@ -28,6 +28,8 @@ pub(in super::super) enum StoreError {
     Full {
         /// What was written.
         path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// The disk or its file system.
     #[error("cannot {action} {}", path.display())]
@@ -48,7 +50,7 @@ impl StoreError {
     fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::ENOSPC | Errno::EDQUOT) => Self::Full { path },
+            Some(Errno::ENOSPC | Errno::EDQUOT) => Self::Full { path, source },
             _ => Self::Disk { action, path, source },
         }
     }
