@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use subspace_core_primitives::hashes::{Blake3Hash, blake3_hash};
 use subspace_core_primitives::pieces::{Piece, RecordCommitment, RecordWitness};
 use subspace_core_primitives::segments::HistorySize;
@@ -25,6 +26,8 @@ use subspace_proof_of_space::{FastTestProofOfSpace, ProofOfSpaceKind};
 const SLOT_MS: u64 = 1000;
 /// Time enough for a request.
 const ENOUGH_MS: u32 = 10_000;
+/// The same.
+const ENOUGH: Duration = Duration::from_millis(ENOUGH_MS as u64);
 /// Solutions that are looked at after each event.
 const SOLUTIONS: usize = 2;
 
@@ -240,7 +243,7 @@ async fn refuses_by_name(cluster: &TestCluster, observer: &Cluster, proof_server
     let messages = [1, 2, 3].map(|number: usize| message(&requests[number], ENOUGH_MS));
     let mut asked: Vec<_> = messages
         .iter()
-        .map(|message| Box::pin(observer.queue_request(message)))
+        .map(|message| Box::pin(observer.queue_request_within(message, ENOUGH)))
         .collect();
     for asking in &mut asked {
         assert!(

@@ -54,7 +54,7 @@ fn engines_find_the_same_and_name_the_same_sectors() {
         .collect();
     let reader = FarmReader::new(EngineSelection::Auto, 4, "test").expect("threads");
     let (mut winners, mut errors) = (0, 0);
-    for number in 0..20 {
+    for number in 0..100 {
         let challenge = challenge(number);
         let skip = |sector| sector == 1 && number % 2 == 0;
         let expected = audit_plot(farm.plot_file(), &sectors, &challenge, &skip, None);

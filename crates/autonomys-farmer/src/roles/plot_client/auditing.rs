@@ -11,8 +11,8 @@ use autonomys_farm::reads::{EngineSelection, FarmReader};
 use autonomys_farm::{Farm, WinningSector};
 use parking_lot::Mutex;
 use statistics::Statistics;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use subspace_core_primitives::solutions::SolutionRange;
 use subspace_farmer_components::auditing::AuditChallenge;
@@ -52,7 +52,8 @@ impl Winner {
     }
 }
 
-/// Auditors of the farms in service; made when a farm is seen first, dropped when it is set aside.
+/// Auditors of the farms in service; made when a farm is seen first. Between slots none holds its farm: one that is set aside has
+/// to be closed, whether or not another slot comes.
 pub(super) struct Auditors {
     farms: Arc<FarmSet>,
     engines: EngineSelection,
@@ -62,7 +63,7 @@ pub(super) struct Auditors {
 
 /// Audits one farm, on threads of its own: those of a disk that does not answer are missed by nobody else.
 struct Auditor {
-    farm: Arc<Farm>,
+    farm: Weak<Farm>,
     reader: Arc<FarmReader>,
     busy: Arc<AtomicBool>,
     /// How to read records was measured, or is being measured.
@@ -88,7 +89,8 @@ impl Drop for Busy {
 /// A winning sector with the distance of its nearest chunk.
 struct Found {
     distance: SolutionRange,
-    auditor: Arc<Auditor>,
+    farm: Arc<Farm>,
+    reader: Arc<FarmReader>,
     sector: WinningSector,
 }
 
@@ -104,30 +106,33 @@ impl Auditors {
     }
 
     /// One for each farm in service now; what is known of a farm is kept from slot to slot.
-    fn current(&self) -> Vec<Arc<Auditor>> {
+    fn current(&self) -> Vec<(Arc<Farm>, Arc<Auditor>)> {
         let mut auditors = self.auditors.lock();
         let mut before = std::mem::take(&mut *auditors);
-        for farm in self.farms.open() {
-            let known = before
-                .iter()
-                .position(|auditor| Arc::ptr_eq(&auditor.farm, &farm));
-            match known {
-                Some(known) => auditors.push(before.swap_remove(known)),
+        let farms = self.farms.open();
+        let mut current = Vec::with_capacity(farms.len());
+        for farm in farms {
+            let is_its = |auditor: &Arc<Auditor>| auditor.farm.as_ptr() == Arc::as_ptr(&farm);
+            let auditor = match before.iter().position(is_its) {
+                Some(known) => before.swap_remove(known),
                 None => match FarmReader::new(self.engines, READERS_PER_FARM, "audit") {
-                    Ok(reader) => auditors.push(Arc::new(Auditor {
-                        farm,
+                    Ok(reader) => Arc::new(Auditor {
+                        farm: Arc::downgrade(&farm),
                         reader: Arc::new(reader),
                         busy: Arc::default(),
                         measured: AtomicBool::new(false),
                         statistics: Mutex::default(),
-                    })),
+                    }),
                     Err(error) => {
                         tracing::error!(directory = %farm.directory().display(), "a farm misses a slot: {error}");
+                        continue;
                     }
                 },
-            }
+            };
+            auditors.push(Arc::clone(&auditor));
+            current.push((farm, auditor));
         }
-        auditors.clone()
+        current
     }
 
     /// Winning chunks of all farms that are audited within the time, the nearest sector first.
@@ -139,18 +144,18 @@ impl Auditors {
         };
         let mut audits = JoinSet::new();
         let mut running = Vec::new();
-        for auditor in self.current() {
+        for (farm, auditor) in self.current() {
             let Some(busy) = Busy::begin(&auditor.busy) else {
                 auditor.statistics.lock().skipped();
-                let key = auditor.farm.public_key();
-                self.misses.slot(slot, key, MissReason::EarlierAuditRuns);
+                self.misses
+                    .slot(slot, farm.public_key(), MissReason::EarlierAuditRuns);
                 continue;
             };
-            running.push(Arc::clone(&auditor));
+            running.push((farm.public_key(), Arc::clone(&auditor)));
             let (farms, number) = (Arc::clone(&self.farms), running.len() - 1);
             audits.spawn_blocking(move || {
                 let _busy = busy;
-                (number, auditor.audit(&farms, &challenge))
+                (number, auditor.audit(&farm, &farms, &challenge))
             });
         }
         let mut ended = vec![false; running.len()];
@@ -166,10 +171,9 @@ impl Auditors {
                     tracing::error!(slot = slot.number(), %error, "the audit of a farm crashed");
                 }
                 Err(_) => {
-                    for (auditor, _) in running.iter().zip(&ended).filter(|(_, ended)| !**ended) {
+                    for ((key, auditor), _) in running.iter().zip(&ended).filter(|(_, ended)| !**ended) {
                         auditor.statistics.lock().late();
-                        let key = auditor.farm.public_key();
-                        self.misses.slot(slot, key, MissReason::AuditTooSlow);
+                        self.misses.slot(slot, *key, MissReason::AuditTooSlow);
                     }
                     break;
                 }
@@ -183,20 +187,21 @@ impl Auditors {
 }
 
 fn winners(found: Found) -> impl Iterator<Item = Winner> {
-    let Found { auditor, sector, .. } = found;
+    let Found {
+        farm, reader, sector, ..
+    } = found;
     let sector = Arc::new(sector);
     let candidates = sector.candidates.clone();
     candidates.into_iter().map(move |candidate| Winner {
-        farm: Arc::clone(&auditor.farm),
-        reader: Arc::clone(&auditor.reader),
+        farm: Arc::clone(&farm),
+        reader: Arc::clone(&reader),
         sector: Arc::clone(&sector),
         candidate,
     })
 }
 
 impl Auditor {
-    fn audit(self: &Arc<Self>, farms: &FarmSet, challenge: &AuditChallenge) -> Vec<Found> {
-        let farm = &self.farm;
+    fn audit(self: &Arc<Self>, farm: &Arc<Farm>, farms: &FarmSet, challenge: &AuditChallenge) -> Vec<Found> {
         let timed = self.reader.audit(farm, challenge);
         farms.audited(farm, timed.sectors, &timed.audit.errors);
         self.statistics.lock().audited(farm.directory(), &timed);
@@ -205,7 +210,8 @@ impl Auditor {
             match farm.provable(result) {
                 Ok(Some(sector)) => found.push(Found {
                     distance: sector.candidates[0].solution_distance,
-                    auditor: Arc::clone(self),
+                    farm: Arc::clone(farm),
+                    reader: Arc::clone(&self.reader),
                     sector,
                 }),
                 Ok(None) => {}
@@ -213,17 +219,17 @@ impl Auditor {
             }
         }
         if timed.sectors > 0 && !self.measured.swap(true, Ordering::Relaxed) {
-            let this = Arc::clone(self);
+            let (this, farm) = (Arc::clone(self), Arc::clone(farm));
             // Not while a slot is waited for.
-            tokio::task::spawn_blocking(move || this.measure());
+            tokio::task::spawn_blocking(move || this.measure(&farm));
         }
         found
     }
 
     /// Finds out how records are read on this disk, once in the life of the process.
-    fn measure(&self) {
-        let directory = self.farm.directory().display();
-        match self.reader.measure_records(&self.farm) {
+    fn measure(&self, farm: &Farm) {
+        let directory = farm.directory().display();
+        match self.reader.measure_records(farm) {
             Ok(estimates) => {
                 let estimates: Vec<_> = estimates
                     .iter()

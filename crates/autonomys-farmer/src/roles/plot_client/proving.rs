@@ -176,6 +176,10 @@ impl Attempt<'_> {
         let local_takes = prover.local.estimate() * 3 / 2;
         let mut local_at = finish_by.checked_sub(local_takes).unwrap_or(started).max(started);
         let mut hedge_at = started + unusual;
+        if servers == 1 {
+            // There is no other one to ask.
+            local_at = local_at.min(hedge_at);
+        }
         let may_ask = MAX_ASKED.min(servers.saturating_add(1));
         let mut asked = 1;
         let mut remote = FuturesUnordered::new();
