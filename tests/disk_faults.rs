@@ -266,12 +266,8 @@ async fn scrub_and_repair(disks: &Disks) {
     let found = utility(&words).await;
     assert_eq!(found.code, Some(2), "{}", found.text);
     let damaged = &found.json["farms"][0]["damaged"];
-    assert_eq!(
-        (&damaged[0]["sector"], &damaged[0]["marked"]),
-        (&1.into(), &false.into()),
-        "{}",
-        found.text
-    );
+    assert_eq!(damaged[0]["sector"], 1, "{}", found.text);
+    assert_eq!(damaged[0]["marked"], false, "{}", found.text);
     assert!(found.json["farms"][1]["damaged"].as_array().unwrap().is_empty());
     let refused = utility(&format!("scrub --repair {}", farms[0])).await;
     assert_eq!(refused.code, Some(1), "{}", refused.text);
