@@ -1,9 +1,7 @@
 //! Whatever is wrong with what a process is given: one sentence that says so, exit code 1, in bounded time, nothing damaged.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::cluster::RoleStart;
+use crate::support::{DEFAULT_CLUSTER, DevChain, Process, TestCluster, Turn, free_port};
 use autonomys_cluster::Role;
 use autonomys_cluster::settings::Settings;
 use autonomys_cluster::test_util::NatsConfig;
@@ -15,8 +13,6 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 use subspace_core_primitives::hashes::{Blake3Hash, blake3_hash};
-use support::cluster::RoleStart;
-use support::{DEFAULT_CLUSTER, DevChain, Process, TestCluster, Turn, free_port};
 
 /// Nothing is reached, so nothing takes long.
 const AT_ONCE: Duration = Duration::from_secs(10);

@@ -1,9 +1,7 @@
 //! Damage on the disks of caches is never served, is found and repaired; and the utilities do what they say.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::caches::{CachesFromOutside, FILLED_WITHIN, items, start_cache, utility};
+use crate::support::{DevChain, TestCluster, Turn, free_port};
 use autonomys_cluster::Role;
 use autonomys_cluster::members::RoleStatus;
 use serde_json::Value;
@@ -11,11 +9,12 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use subspace_core_primitives::pieces::PieceIndex;
-use support::caches::{CachesFromOutside, FILLED_WITHIN, start_cache, utility};
-use support::{DevChain, TestCluster, Turn, free_port};
 
 /// Pieces of the one segment.
 const SEGMENT: u64 = 256;
+
+/// For caches that are not to find damage before the test looks.
+const NO_SCRUB: [&str; 2] = ["--scrub-rate-limit", "0"];
 
 /// Flips a bit in the middle of a piece, wherever it lies in the file.
 async fn damage(cluster: &TestCluster, file: PathBuf, piece_index: u64) {
@@ -81,11 +80,13 @@ async fn damage_is_never_served_and_is_found_and_repaired() {
     let _cache = cluster
         .role("sharded-cache")
         .path(&directory, ",size=300MiB")
+        .args(NO_SCRUB)
         .start();
     let archive = cluster.path("archive");
     let _archive = cluster
         .role("full-piece-sharded-cache")
         .path(&archive, "")
+        .args(NO_SCRUB)
         .start();
     let caches = CachesFromOutside::look(&cluster).await;
     let maps = caches.settled(1, SEGMENT).await;
@@ -146,6 +147,104 @@ async fn damage_is_never_served_and_is_found_and_repaired() {
     let sound = caches.util("verify-piece --json").await;
     assert_eq!(sound.code, Some(0), "{}", sound.text);
     assert_eq!(sound.json["items"], 2 * SEGMENT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_that_nobody_meets_is_found_in_the_background_and_mended() {
+    let _turn = Turn::wait().await;
+    let cluster = TestCluster::start(DevChain::default()).await;
+    let _controller = cluster.controller().start();
+    let scrub = ["--scrub-rate-limit=1GB", "--scrub-interval-secs=1"];
+    let (directory, archive) = (cluster.path("cache"), cluster.path("archive"));
+    let cache = cluster
+        .role("sharded-cache")
+        .path(&directory, ",size=300MiB")
+        .args(scrub)
+        .start();
+    let full = cluster
+        .role("full-piece-sharded-cache")
+        .path(&archive, "")
+        .args(scrub)
+        .start();
+    let caches = CachesFromOutside::look(&cluster).await;
+    caches.settled(1, SEGMENT).await;
+    archive_is_full(&caches).await;
+    damage(&cluster, directory.join("slab.bin"), 7).await;
+    damage(&cluster, archive.join("segment-0000000000.pieces"), 201).await;
+    for (process, words) in [
+        (&cache, "dropped a damaged item key=piece 7 "),
+        (&full, "a piece was repaired piece=201 "),
+    ] {
+        cluster
+            .wait_until(words, FILLED_WITHIN, async || {
+                process.output().contains(words).then_some(())
+            })
+            .await;
+    }
+    // How far it is can be seen, and that everything is there again.
+    let told = |status: &Value| {
+        ["sharded_caches", "full_piece_caches"].iter().all(|caches| {
+            let text = status[*caches][0]["scrub"].as_str().unwrap_or_default();
+            text.starts_with("all 256 items read and compared, 1 damaged since the start")
+        })
+    };
+    cluster
+        .wait_until("both have looked through everything", FILLED_WITHIN, async || {
+            let status = caches.util("cache-status --json").await;
+            (status.json["ready"] == true && told(&status.json)).then_some(())
+        })
+        .await;
+    let sound = caches.util("verify-piece --json").await;
+    assert_eq!(sound.code, Some(0), "{}", sound.text);
+    assert_eq!(sound.json["items"], 2 * SEGMENT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_that_is_killed_while_it_writes_serves_nothing_that_is_not_right() {
+    let _turn = Turn::wait().await;
+    let cluster = TestCluster::start(DevChain::default()).await;
+    let _controller = cluster
+        .controller()
+        .args(["--cache-item-type", "split-parity-piece"])
+        .start();
+    // One cache holds all parts of every piece: 1536 items to write.
+    let all = SEGMENT * 6;
+    let cache = cluster
+        .role("sharded-cache")
+        .path(&cluster.path("cache"), ",size=600MiB")
+        .start();
+    let caches = CachesFromOutside::look(&cluster).await;
+    for kill in 1..=4 {
+        // It goes on writing while its items are counted, and is killed then.
+        let at_least = kill * all / 6;
+        cluster
+            .wait_for_members(&caches.members, "it writes", FILLED_WITHIN, |snapshot| {
+                items(snapshot) >= at_least
+            })
+            .await;
+        let run = caches
+            .members
+            .current()
+            .role(Role::ShardedCache)
+            .next()
+            .unwrap()
+            .run;
+        cache.kill();
+        cache.restart();
+        cluster
+            .wait_for_members(&caches.members, "it is there again", FILLED_WITHIN, |snapshot| {
+                let mut members = snapshot.role(Role::ShardedCache);
+                members.any(|member| member.run != run && !member.data_plane_addresses.is_empty())
+            })
+            .await;
+        let verified = caches.util("verify-piece --json").await;
+        assert_eq!(verified.code, Some(0), "after kill {kill}: {}", verified.text);
+        assert!(verified.json["items"].as_u64().unwrap() > 0, "{}", verified.text);
+    }
+    caches.settled(1, all).await;
+    let verified = caches.util("verify-piece --json").await;
+    assert_eq!(verified.code, Some(0), "{}", verified.text);
+    assert_eq!(verified.json["items"], all);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

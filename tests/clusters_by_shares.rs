@@ -1,13 +1,9 @@
 //! One plot-server serves two clusters by their shares, and all of one while the other has nothing to do.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::roles::{PLOTTED_WITHIN, REWARD_ACCOUNT, verify_farm};
+use crate::support::{DevChain, Process, TestCluster, Turn};
 use std::time::Duration;
 use subspace_proof_of_space::ProofOfSpaceKind;
-use support::roles::{PLOTTED_WITHIN, REWARD_ACCOUNT, verify_farm};
-use support::{DevChain, Process, TestCluster, Turn};
 
 /// Sectors of the farm in the first cluster, which has three shares.
 const FIRST: u16 = 12;

@@ -1,10 +1,8 @@
 //! Three controllers in front of two nodes of one chain, of which one leads and one follows: whatever is killed, farming goes on with
 //! what is left, and no farm ever gives solutions of one slot to two nodes.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::roles::{PLOTTED_WITHIN, plot_client};
+use crate::support::{DEFAULT_CLUSTER, DevChain, Process, TestCluster, Turn};
 use autonomys_cluster::journal::{JournalRecord, SolutionOutcome};
 use autonomys_cluster::members::{ControllerStatus, MembersView, RoleStatus};
 use autonomys_cluster::{ClusterName, InstanceId, Role, Subjects, identity};
@@ -14,8 +12,6 @@ use autonomys_dev_node::rpc::development::{NodeStatus, ReceivedSolution};
 use futures::TryStreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-use support::roles::{PLOTTED_WITHIN, plot_client};
-use support::{DEFAULT_CLUSTER, DevChain, Process, TestCluster, Turn};
 
 /// Length of a slot. Proofs are made by the plot-client itself and have four slots of time.
 const SLOT: Duration = Duration::from_millis(400);
@@ -26,7 +22,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(30);
 /// Slots with solutions that have to come after something was killed.
 const SLOTS: usize = 4;
 /// Slots that a controller may need to notice that its node is back: it looks every second.
-const NOTICED_WITHIN: u64 = 5;
+const NOTICED_WITHIN: u64 = 6;
 /// A signature that had to wait for a proof would take far longer than this on average.
 const SIGNED_WITHIN: Duration = Duration::from_millis(250);
 
@@ -149,7 +145,7 @@ fn start_controller(cluster: &TestCluster, name: &str, nodes: &[&str]) -> Contro
         .named_role(name, "controller")
         .args(["--base-path"])
         .arg(directory);
-    for node in nodes {
+    for &node in nodes {
         role = role.args(["--node-rpc-url", node]);
     }
     Controller {

@@ -1,10 +1,9 @@
 //! Disks that fail: full at every stage of a sector's way, with I/O errors, mounted read-only. The error names the disk, the other farms
 //! go on, and everything is as it should be once the fault is gone, without a restart of anything.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::caches::utility;
+use crate::support::roles::{PLOTTED_WITHIN, REWARD_ACCOUNT, verify_farm};
+use crate::support::{DevChain, Faults, Process, TestCluster, Turn};
 use autonomys_cluster::Role;
 use autonomys_cluster::members::{MembersView, PlotClientStatus, RoleStatus};
 use autonomys_farm::metadata_file::MetadataFile;
@@ -14,9 +13,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 use subspace_farmer_components::sector::sector_size;
 use subspace_proof_of_space::ProofOfSpaceKind;
-use support::caches::utility;
-use support::roles::{PLOTTED_WITHIN, REWARD_ACCOUNT, verify_farm};
-use support::{DevChain, Faults, Process, TestCluster, Turn};
 
 const PIECES_IN_SECTOR: u16 = 2;
 /// Sectors of each farm.

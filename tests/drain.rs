@@ -1,9 +1,9 @@
 //! Draining and stopping: nobody loses anything, and nobody takes long.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::caches::utility;
+use crate::support::chain::best_number;
+use crate::support::roles::{JobsFromOutside, PLOTTED_WITHIN, first_job, verify_farm, wait_for_rewards};
+use crate::support::{DEFAULT_CLUSTER, DevChain, Roles, RolesPlan, TestCluster, Turn};
 use autonomys_cluster::Role;
 use autonomys_cluster::plot_jobs::{JobState, JobTimes, MAX_ATTEMPTS, PlotJob, PlotJobs};
 use autonomys_cluster::test_util::NatsConfig;
@@ -15,10 +15,6 @@ use subspace_core_primitives::PublicKey;
 use subspace_core_primitives::rpc::FarmerProtocolInfo;
 use subspace_core_primitives::segments::HistorySize;
 use subspace_proof_of_space::ProofOfSpaceKind;
-use support::caches::utility;
-use support::chain::best_number;
-use support::roles::{JobsFromOutside, PLOTTED_WITHIN, first_job, verify_farm, wait_for_rewards};
-use support::{DEFAULT_CLUSTER, DevChain, Roles, RolesPlan, TestCluster, Turn};
 
 /// What is promised.
 const STOPS_WITHIN: Duration = Duration::from_secs(10);

@@ -2,10 +2,10 @@
 //!
 //! A [`Gate`] between plot-server and plot-client and a frozen NATS hold the moments that would otherwise pass in milliseconds.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::roles::{
+    JobsFromOutside, PLOTTED_WITHIN, data_plane_port, first_job, open_farm, ticks_of_threads, verify_farm,
+};
+use crate::support::{DevChain, Gate, Process, Roles, RolesPlan, TestCluster, Turn};
 use autonomys_cluster::plot_jobs::JobState;
 use autonomys_farm::info::FarmInfo;
 use autonomys_farm::metadata_file::MetadataFile;
@@ -20,10 +20,6 @@ use subspace_core_primitives::PublicKey;
 use subspace_core_primitives::sectors::SectorIndex;
 use subspace_farmer_components::sector::sector_size;
 use subspace_proof_of_space::ProofOfSpaceKind;
-use support::roles::{
-    JobsFromOutside, PLOTTED_WITHIN, data_plane_port, first_job, open_farm, ticks_of_threads, verify_farm,
-};
-use support::{DevChain, Gate, Process, Roles, RolesPlan, TestCluster, Turn};
 
 /// Large enough that encoding and transfer take a while.
 const PIECES_IN_SECTOR: u16 = 20;

@@ -1,10 +1,9 @@
 //! From a win to the node: every solution is in the journal with all its stages, and no slot is lost when the proof-server hangs, dies or
 //! has too much to do.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::caches::utility;
+use crate::support::roles::{PLOTTED_WITHIN, REWARD_WITHIN, erasure_coding, plot_client};
+use crate::support::{DevChain, Process, TestCluster, Turn};
 use autonomys_cluster::messages::ProofRequest as ProofMessage;
 use autonomys_cluster::{Cluster, Refusal, RequestError, Role};
 use parity_scale_codec::Encode;
@@ -21,9 +20,6 @@ use subspace_farmer_components::proving::{ProofRequest, provable_candidates, rea
 use subspace_farmer_components::reading::{ReadMode, SectorReader};
 use subspace_farmer_components::sector::{CHUNK_SIZE, LoadedSector, NUM_CHUNKS};
 use subspace_proof_of_space::{FastTestProofOfSpace, ProofOfSpaceKind};
-use support::caches::utility;
-use support::roles::{PLOTTED_WITHIN, REWARD_WITHIN, erasure_coding, plot_client};
-use support::{DevChain, Process, TestCluster, Turn};
 
 /// A slot of a second gives a solution four.
 const SLOT_MS: u64 = 1000;

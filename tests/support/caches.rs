@@ -2,9 +2,10 @@
 
 use super::cluster::TestCluster;
 use super::process::{BINARY, Process};
+use autonomys_cache::placement::ShardTable;
 use autonomys_cluster::members::{CacheStatus, Member, MembersSnapshot, MembersView, RoleStatus};
 use autonomys_cluster::messages::{CacheInventory, CacheItem};
-use autonomys_cluster::shard_map::{ShardMapStore, ShardMaps};
+use autonomys_cluster::shard_map::{ShardMap, ShardMapStore, ShardMaps};
 use autonomys_cluster::{Cluster, InstanceId, Role};
 use autonomys_transfer::{ItemKey, ItemKind, Peer, Pool, PoolOptions, SessionKey, TransferError};
 use futures::StreamExt;
@@ -79,6 +80,12 @@ impl<'a> CachesFromOutside<'a> {
     pub(crate) async fn maps(&self) -> Option<ShardMaps> {
         let store = ShardMapStore::open(&self.connection).await.ok()?;
         store.get().await.ok()?.map(|(maps, _)| maps)
+    }
+
+    /// The table of a shard map, as everybody reads it.
+    pub(crate) async fn table(&self, map: &ShardMap) -> ShardTable {
+        let store = ShardMapStore::open(&self.connection).await.unwrap();
+        ShardTable::from_bytes(&store.table(map).await.unwrap()).unwrap()
     }
 
     /// Waits until there are `caches` sharded caches, all of them owners, hold `items` in all, and nothing moves any more.

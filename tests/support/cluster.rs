@@ -198,7 +198,8 @@ impl TestCluster {
         .await
     }
 
-    fn check_processes(&self, what: &str) {
+    /// Panics when a process has ended that nobody asked to.
+    pub(crate) fn check_processes(&self, what: &str) {
         let processes = self
             .processes
             .lock()

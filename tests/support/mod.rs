@@ -22,6 +22,7 @@ pub(crate) mod chain;
 pub(crate) mod cluster;
 pub(crate) mod faults;
 pub(crate) mod gate;
+pub(crate) mod oracle;
 pub(crate) mod process;
 pub(crate) mod roles;
 pub(crate) mod turn;

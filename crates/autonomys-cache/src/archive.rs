@@ -9,9 +9,11 @@ mod contents;
 mod file;
 mod format;
 mod headers;
+mod range;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use headers::MAX_SEGMENT_HEADER_LEN;
+pub use range::ArchiveRange;
 pub use store::{ArchiveOptions, ArchiveStore};

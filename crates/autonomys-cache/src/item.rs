@@ -2,31 +2,8 @@
 
 use bytes::Bytes;
 use std::fmt;
+pub use subspace_core_primitives::pieces::ItemKind;
 use subspace_core_primitives::pieces::PieceIndex;
-
-/// What part of a piece an item is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum ItemKind {
-    /// A whole piece; its shard number is 0.
-    Piece = 1,
-    /// One of k data shards of a piece.
-    SplitPiece = 2,
-    /// One of k+m Reed-Solomon shards of a piece.
-    SplitParityPiece = 3,
-}
-
-impl ItemKind {
-    /// The kind with this number in a file.
-    pub fn from_number(number: u8) -> Option<Self> {
-        match number {
-            1 => Some(Self::Piece),
-            2 => Some(Self::SplitPiece),
-            3 => Some(Self::SplitParityPiece),
-            _ => None,
-        }
-    }
-}
 
 /// Key of a stored item. The cache epoch is no part of it: a new epoch replaces the item under its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -23,7 +23,7 @@ pub mod placement;
 mod slab;
 mod storage;
 
-pub use archive::{ArchiveOptions, ArchiveStore, MAX_SEGMENT_HEADER_LEN};
+pub use archive::{ArchiveOptions, ArchiveRange, ArchiveStore, MAX_SEGMENT_HEADER_LEN};
 pub use capacity::{RESERVE_BYTES, RESERVE_DIVISOR, reserve};
 pub use error::CacheError;
 pub use item::{CacheKey, ItemKind, Lookup, StoredItem};

@@ -80,6 +80,18 @@ impl OsStorage {
         let _ = posix_fadvise(&*self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
     }
 
+    /// The same for a part of the file, whole pages of it.
+    pub(crate) fn forget_range(&self, offset: u64, length: usize) {
+        if let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) {
+            let _ = posix_fadvise(
+                &*self.file,
+                offset,
+                length,
+                PosixFadviseAdvice::POSIX_FADV_DONTNEED,
+            );
+        }
+    }
+
     /// Runs `operation` with an aligned buffer of at least `length` bytes, a multiple of the alignment.
     fn with_buffer<T>(&self, length: usize, operation: impl FnOnce(&mut [u8]) -> T) -> T {
         let length = length.next_multiple_of(DIRECT_ALIGNMENT);

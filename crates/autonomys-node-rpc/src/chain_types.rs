@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
+use subspace_core_primitives::hexadecimal;
 
 /// Bytes that travel as `0x` hexadecimal text.
 #[derive(Clone, PartialEq, Eq, Default, Hash)]
@@ -19,31 +20,11 @@ fn decode_hex<E: de::Error>(text: &str) -> Result<Vec<u8>, E> {
     let digits = text
         .strip_prefix("0x")
         .ok_or_else(|| E::custom("expected hexadecimal text that begins with 0x"))?;
-    if digits.len() % 2 != 0 {
-        return Err(E::custom("odd number of hexadecimal digits"));
-    }
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Ok(byte - b'0'),
-        b'a'..=b'f' => Ok(byte - b'a' + 10),
-        b'A'..=b'F' => Ok(byte - b'A' + 10),
-        _ => Err(E::custom("not a hexadecimal digit")),
-    };
-    digits
-        .as_bytes()
-        .chunks_exact(2)
-        .map(|pair| Ok(digit(pair[0])? << 4 | digit(pair[1])?))
-        .collect()
+    hexadecimal::decode(digits).map_err(E::custom)
 }
 
 fn encode_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(2 + bytes.len() * 2);
-    text.push_str("0x");
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
+    format!("0x{}", hexadecimal::encode(bytes))
 }
 
 impl fmt::Debug for HexBytes {

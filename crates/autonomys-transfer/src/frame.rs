@@ -1,4 +1,4 @@
-//! The frame: a fixed 24-byte header and a payload; reading and writing it without copies.
+//! The frame: a fixed 24-byte header and a payload; writing it without copies. [`reading`](crate::reading) takes it in.
 //!
 //! | offset | bytes | field |
 //! |---:|---:|---|
@@ -13,15 +13,15 @@
 //!
 //! The header has a checksum of its own so that a length is believed, and memory allocated, only when it arrived intact.
 
-use crate::buffers::Buffers;
 use crate::checksum::{Crc32c, combine, crc32c};
 use crate::error::{FrameError, TransferError};
 use crate::key::{ItemKey, SectorKey};
-use crate::limits::{MAX_ERROR_TEXT, MAX_ITEM_LEN, MAX_KEYS_PER_GET, READ_STEP, SECTOR_CHUNK_LEN};
+use crate::limits::{MAX_ERROR_TEXT, MAX_ITEM_LEN, MAX_KEYS_PER_GET, SECTOR_CHUNK_LEN};
 use crate::range::FileRange;
+pub use crate::reading::{read_header, read_payload};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// First bytes of every frame.
@@ -273,100 +273,5 @@ impl Frame {
                 limit,
             }),
         }
-    }
-}
-
-/// Waits up to `idle` for a frame to begin and up to `progress` for its header. `None` when the peer closed between frames.
-pub async fn read_header<R: AsyncRead + Unpin>(
-    input: &mut R,
-    idle: Duration,
-    progress: Duration,
-) -> Result<Option<Header>, TransferError> {
-    let mut bytes = [0; HEADER_SIZE];
-    let first = timeout(idle, input.read(&mut bytes))
-        .await
-        .map_err(|_| TransferError::TimedOut {
-            operation: "waiting for the peer",
-            limit: idle,
-        })?
-        .map_err(|error| TransferError::io("reading from the peer", &error))?;
-    if first == 0 {
-        return Ok(None);
-    }
-    timeout(progress, input.read_exact(&mut bytes[first..]))
-        .await
-        .map_err(|_| TransferError::TimedOut {
-            operation: "reading a frame header",
-            limit: progress,
-        })?
-        .map_err(|error| cut_or_io(&error))?;
-    Ok(Some(Header::from_bytes(&bytes)?))
-}
-
-/// Reads the payload that `header` announces, within `progress`, and checks its checksum. One allocation of exactly its length,
-/// which [`Header::from_bytes`] has checked against the limit of the kind.
-pub async fn read_payload<R: AsyncRead + Unpin>(
-    input: &mut R,
-    header: &Header,
-    progress: Duration,
-) -> Result<Bytes, TransferError> {
-    read_payload_into(input, header, progress, &Buffers::default()).await
-}
-
-/// The same into a kept buffer.
-pub(crate) async fn read_payload_into<R: AsyncRead + Unpin>(
-    input: &mut R,
-    header: &Header,
-    progress: Duration,
-    buffers: &Buffers,
-) -> Result<Bytes, TransferError> {
-    match read_any_payload(input, header, progress, buffers).await? {
-        (payload, true) => Ok(payload),
-        (_, false) => Err(FrameError::PayloadChecksum.into()),
-    }
-}
-
-/// The same, for kinds where a wrong checksum is not the end of the connection: the payload, and whether its checksum is right.
-pub(crate) async fn read_any_payload<R: AsyncRead + Unpin>(
-    input: &mut R,
-    header: &Header,
-    progress: Duration,
-    buffers: &Buffers,
-) -> Result<(Bytes, bool), TransferError> {
-    let length = header.payload_len as usize;
-    if length == 0 {
-        return Ok((Bytes::new(), header.payload_crc == 0));
-    }
-    let mut payload = buffers.take(length);
-    let mut crc = Crc32c::new();
-    let read = async {
-        let bytes = payload.as_mut();
-        let mut filled = 0;
-        while filled < length {
-            let end = length.min(filled + READ_STEP);
-            let count = input.read(&mut bytes[filled..end]).await?;
-            if count == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            crc.update(&bytes[filled..filled + count]);
-            filled += count;
-        }
-        Ok(())
-    };
-    timeout(progress, read)
-        .await
-        .map_err(|_| TransferError::TimedOut {
-            operation: "reading a frame",
-            limit: progress,
-        })?
-        .map_err(|error: std::io::Error| cut_or_io(&error))?;
-    Ok((payload.freeze(), crc.finish() == header.payload_crc))
-}
-
-fn cut_or_io(error: &std::io::Error) -> TransferError {
-    if error.kind() == std::io::ErrorKind::UnexpectedEof {
-        FrameError::Truncated.into()
-    } else {
-        TransferError::io("reading from the peer", error)
     }
 }

@@ -25,8 +25,11 @@ pub const MAX_REQUESTS_PER_CONNECTION: usize = 64;
 /// Largest total credit of one request: what a reader may have outstanding. Beyond it the sender would buffer for nothing.
 pub const MAX_REQUEST_WINDOW: usize = 64 * 1024 * 1024;
 
-/// Credit that our client gives one request: about eight pieces, which covers 10 Gbit/s at 6 ms round trip.
-pub const REQUEST_WINDOW: usize = 8 * MAX_ITEM_LEN;
+/// Items that a peer may be ahead of our client in one request. Eight pieces cover 10 Gbit/s at 6 ms round trip.
+pub const REQUEST_WINDOW_ITEMS: usize = 8;
+
+/// Most credit that our client gives one request.
+pub const REQUEST_WINDOW: usize = REQUEST_WINDOW_ITEMS * MAX_ITEM_LEN;
 
 /// Sum of the credits our client has out on one connection: with two connections, receive memory of 64 MiB for one peer.
 pub const CONNECTION_WINDOW: usize = 32 * 1024 * 1024;
@@ -61,6 +64,10 @@ pub const BUFFER_KEPT_FOR: Duration = Duration::from_secs(30);
 
 /// Bytes read from a socket at once, and summed before the next are read: they are still in the processor's cache then.
 pub const READ_STEP: usize = 256 * 1024;
+
+/// Bytes of an item hashed at once as it arrives: a power of two that is long enough for all lanes of the processor, and short enough
+/// to be in its cache still.
+pub const HASH_STEP: usize = 64 * 1024;
 
 /// Connections of one pool to one peer. One stream leaves a processor idle on either side while it waits for the other; two keep
 /// them busy.
@@ -100,6 +107,10 @@ pub const HEDGE_ITEM_UNKNOWN: Duration = Duration::from_millis(20);
 
 /// Answers are looked through for late ones this often.
 pub const HEDGE_TICK: Duration = Duration::from_millis(10);
+
+/// A want that a spare has completed waits so long for the item that the spare stands in for: putting a piece together from its data
+/// parts is a copy, while a part that is computed from parity takes more processor time than all other work on the piece.
+pub const SPARE_GRACE: Duration = Duration::from_millis(10);
 
 /// Late questions that others are asked for at once: this many, or half of what is under way if that is more, so that a slow network
 /// is not given the double load.

@@ -110,9 +110,12 @@ impl Get {
     }
 }
 
+/// Bytes of an `Item` in front of the item: position and hash.
+pub(crate) const ITEM_HEAD: usize = 2 + 32;
+
 /// The `Item` frame for the key at `position` of the request.
 pub fn item_frame(request_id: u32, position: u16, item: Item) -> Frame {
-    let mut head = BytesMut::with_capacity(34);
+    let mut head = BytesMut::with_capacity(ITEM_HEAD);
     head.put_u16_le(position);
     head.put_slice(item.hash());
     Frame {
@@ -126,7 +129,7 @@ pub fn item_frame(request_id: u32, position: u16, item: Item) -> Frame {
 
 /// The `Item` frame without its bulk, which is this range of a file.
 pub(crate) fn range_frame(request_id: u32, position: u16, range: &FileRange) -> Frame {
-    let mut head = BytesMut::with_capacity(34);
+    let mut head = BytesMut::with_capacity(ITEM_HEAD);
     head.put_u16_le(position);
     head.put_slice(&range.hash);
     Frame::small(FrameKind::Item, request_id, head)

@@ -1,8 +1,11 @@
 //! The serving side: accepts connections, lets members in, and hands each connection to its own tasks.
 
+mod congestion;
 mod connection;
 mod output;
 mod requests;
+
+pub use congestion::Congestion;
 
 use crate::buffers::Buffers;
 use crate::error::{ErrorCode, Refusal, TransferError};
@@ -37,6 +40,8 @@ pub struct ServerOptions {
     pub timeouts: Timeouts,
     /// Whether connections use TLS; clients have to be set the same way.
     pub tls: bool,
+    /// How sending adapts to the line.
+    pub congestion: Congestion,
     /// Authenticated connections at once.
     pub max_connections: usize,
     /// Connections in the handshake at once.
@@ -52,6 +57,7 @@ impl Default for ServerOptions {
         Self {
             timeouts: Timeouts::default(),
             tls: false,
+            congestion: Congestion::default(),
             max_connections: MAX_SERVER_CONNECTIONS,
             max_pending_handshakes: MAX_PENDING_HANDSHAKES,
             send_budget: SERVER_SEND_BUDGET,
@@ -111,6 +117,7 @@ impl Server {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|error| TransferError::io("listening for peers", &error))?;
+        options.congestion.apply(&listener);
         let local_addr = listener
             .local_addr()
             .map_err(|error| TransferError::io("reading the listening address", &error))?;

@@ -15,6 +15,7 @@ mod integer;
 pub mod chain;
 pub mod checksum;
 pub mod hashes;
+pub mod hexadecimal;
 pub mod objects;
 pub mod pieces;
 pub mod pos;

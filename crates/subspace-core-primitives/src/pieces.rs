@@ -1,7 +1,9 @@
 //! Pieces, their indexes and parts.
 
+mod item_kind;
 mod piece;
 
+pub use item_kind::ItemKind;
 pub use piece::{Piece, PieceSizeError};
 
 use crate::hashes::blake3_254_hash_to_scalar;

@@ -69,43 +69,53 @@ impl ArchiveStore {
             .collect()
     }
 
-    /// Verifies every piece held from a segment on, ascending: its index, and whether it and its record on the disk are good.
-    /// [`Self::put_piece`] repairs what is not. Bytes come from the disk rather than from the page cache and are not left in it.
+    /// Verifies every piece held from a segment on, ascending: see [`Self::scrub_next`].
     pub fn scrub(&self, from: SegmentIndex) -> impl Iterator<Item = (PieceIndex, bool)> + '_ {
-        let mut next = Bound::Included(from);
-        let segments = std::iter::from_fn(move || {
-            let segment_index = *self.segments.read().range((next, Bound::Unbounded)).next()?.0;
-            next = Bound::Excluded(segment_index);
-            Some(segment_index)
-        });
-        segments.flat_map(move |segment_index| self.scrub_segment(segment_index))
+        let mut after = u64::from(from.first_piece_index())
+            .checked_sub(1)
+            .map(PieceIndex::new);
+        std::iter::from_fn(move || {
+            let found = self.scrub_next(after)?;
+            after = Some(found.0);
+            Some(found)
+        })
     }
 
-    fn scrub_segment(&self, segment_index: SegmentIndex) -> impl Iterator<Item = (PieceIndex, bool)> + '_ {
+    /// Verifies the first piece held behind `after`: its index, and whether it and its record on the disk are good.
+    /// [`Self::put_piece`] repairs what is not. Bytes come from the disk rather than from the page cache and are not left in it.
+    pub fn scrub_next(&self, after: Option<PieceIndex>) -> Option<(PieceIndex, bool)> {
+        let (piece_index, in_memory) = self.next_held(after)?;
+        let segment_index = piece_index.segment_index();
         let path = self.path(segment_index);
-        if let Ok(file) = File::open(&path) {
+        let is_first = after.is_none_or(|after| after.segment_index() != segment_index);
+        if is_first && let Ok(file) = File::open(&path) {
             OsStorage::from(file).forget_cached();
         }
-        let on_disk = read_footer(&path, segment_index, &self.options).ok().flatten();
-        segment_index
-            .segment_piece_indexes()
-            .filter_map(move |piece_index| {
-                let position = piece_index.position() as usize;
-                let in_memory = self.segments.read().get(&segment_index)?.read().records[position];
-                if in_memory == Record::Absent {
-                    return None;
-                }
-                // A piece that was stored since the footer was read is of no interest here: its record differs but not its bytes.
-                let recorded = on_disk
-                    .as_ref()
-                    .is_some_and(|footer| footer.records[position] == in_memory);
-                let lookup = self.read(piece_index, |file, buffer, offset| {
-                    let result = file.read_exact_at(buffer, offset);
-                    file.forget_cached();
-                    result
-                });
-                Some((piece_index, recorded && matches!(lookup, Lookup::Hit(_))))
-            })
+        // A piece that is stored while this looks is of no interest here: its record differs but not its bytes.
+        let footer = read_footer(&path, segment_index, &self.options).ok().flatten();
+        let recorded =
+            footer.is_some_and(|footer| footer.records[piece_index.position() as usize] == in_memory);
+        let lookup = self.read(piece_index, |file, buffer, offset| {
+            file.forget_range(offset, buffer.len());
+            let result = file.read_exact_at(buffer, offset);
+            file.forget_range(offset, buffer.len());
+            result
+        });
+        Some((piece_index, recorded && matches!(lookup, Lookup::Hit(_))))
+    }
+
+    /// The first piece behind `after` that is held, or whose record is damaged.
+    fn next_held(&self, after: Option<PieceIndex>) -> Option<(PieceIndex, Record)> {
+        let first = after.map_or(Some(0), |after| u64::from(after).checked_add(1))?;
+        let first = PieceIndex::new(first);
+        let segments = self.segments.read();
+        let range = (Bound::Included(first.segment_index()), Bound::Unbounded);
+        segments.range(range).find_map(|(segment_index, footer)| {
+            let footer = footer.read();
+            let mut pieces = segment_index.segment_piece_indexes().zip(&footer.records);
+            let found = pieces.find(|(index, record)| *index >= first && **record != Record::Absent);
+            found.map(|(index, record)| (index, *record))
+        })
     }
 
     /// Stores the SCALE bytes of a segment header, whether the segment is held or not; returns once they are durable.

@@ -3,6 +3,7 @@
 use super::file::{TEMPORARY, create, path_of, read_footer, write_piece};
 use super::format::{Footer, Record, file_length, parse_file_name, piece_offset};
 use super::headers::HeaderTable;
+use super::range::Sums;
 use crate::error::CacheError;
 use crate::item::{Lookup, StoredItem};
 use crate::lock::DirectoryLock;
@@ -41,6 +42,7 @@ pub struct ArchiveStore {
     /// Changes of a segment happen one after the other; its number modulo [`WRITERS`] says which lock.
     writers: [Mutex<()>; WRITERS],
     pub(super) headers: HeaderTable,
+    pub(super) sums: Sums,
     _lock: DirectoryLock,
 }
 
@@ -86,6 +88,7 @@ impl ArchiveStore {
             segments: RwLock::new(segments),
             writers: std::array::from_fn(|_| Mutex::new(())),
             headers,
+            sums: Sums::default(),
             _lock: lock,
         })
     }
@@ -136,6 +139,8 @@ impl ArchiveStore {
             warn!(path = %path.display(), %piece_index, "a piece is damaged");
             return Lookup::Corrupt;
         }
+        // Still under the lock of the segment: nobody has replaced the piece.
+        self.sums.learn(piece_index, &bytes);
         Lookup::Hit(StoredItem {
             bytes: Bytes::from(bytes),
             hash,
@@ -165,9 +170,10 @@ impl ArchiveStore {
         }
         let _writer = self.writer(segment_index).lock();
         create(&self.directory, &footer, pieces)?;
-        self.segments
-            .write()
-            .insert(segment_index, Arc::new(RwLock::new(footer)));
+        let mut segments = self.segments.write();
+        self.sums.forget(segment_index);
+        segments.insert(segment_index, Arc::new(RwLock::new(footer)));
+        drop(segments);
         Ok(())
     }
 
@@ -196,6 +202,7 @@ impl ArchiveStore {
             }
         };
         let mut footer = segment.write();
+        self.sums.forget(segment_index);
         let hash = *blake3::hash(bytes).as_bytes();
         let position = piece_index.position() as usize;
         let file = OpenOptions::new()
@@ -221,6 +228,7 @@ impl ArchiveStore {
         if self.segments.write().remove(&segment_index).is_none() {
             return Ok(false);
         }
+        self.sums.forget(segment_index);
         let path = self.path(segment_index);
         std::fs::remove_file(&path).map_err(|error| CacheError::io("Removing", &path, error))?;
         Ok(true)

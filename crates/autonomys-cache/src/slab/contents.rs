@@ -21,22 +21,30 @@ impl SlabStore {
             .collect()
     }
 
-    /// Verifies every item behind `after`, ascending: the key, and whether it is good. What is damaged has been dropped when it is
-    /// reported. Items that come while the scrub runs are met if their keys are still ahead.
+    /// Verifies every item behind `after`, ascending: see [`Self::scrub_next`]. Items that come while the scrub runs are met if their
+    /// keys are still ahead.
     pub fn scrub(&self, after: Option<CacheKey>) -> impl Iterator<Item = (CacheKey, bool)> + '_ {
         let mut after = after;
         std::iter::from_fn(move || {
-            loop {
-                let (key, _) = *self.keys_after(after, 1).first()?;
-                after = Some(key);
-                match self.verify(&key) {
-                    Lookup::Hit(_) => return Some((key, true)),
-                    Lookup::Corrupt => return Some((key, false)),
-                    // It left in between.
-                    Lookup::Missing => {}
-                }
-            }
+            let found = self.scrub_next(after)?;
+            after = Some(found.0);
+            Some(found)
         })
+    }
+
+    /// Verifies the first item behind `after`: the key, and whether it is good. What is damaged has been dropped when it is reported.
+    pub fn scrub_next(&self, after: Option<CacheKey>) -> Option<(CacheKey, bool)> {
+        let mut after = after;
+        loop {
+            let (key, _) = *self.keys_after(after, 1).first()?;
+            after = Some(key);
+            match self.verify(&key) {
+                Lookup::Hit(_) => return Some((key, true)),
+                Lookup::Corrupt => return Some((key, false)),
+                // It left in between.
+                Lookup::Missing => {}
+            }
+        }
     }
 
     /// Marks items that this instance need not hold any longer: when space is needed they leave before all others. Until then

@@ -61,6 +61,11 @@ pub(super) fn count(counter: &AtomicU64) {
 }
 
 impl SlabStore {
+    /// Lookups that found the item so far: grows while somebody reads.
+    pub fn hits(&self) -> u64 {
+        self.counters.hits.load(Ordering::Relaxed)
+    }
+
     /// Counters and sizes.
     pub fn stats(&self) -> SlabStats {
         let index = self.index.lock();

@@ -77,6 +77,23 @@ impl Member {
         self.id.role()
     }
 
+    /// Sets a fact, in the place of an earlier one of the name.
+    pub fn set_fact(&mut self, name: &str, value: impl Into<String>) {
+        let value = value.into();
+        match self.facts.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value,
+            None => self.facts.push((name.to_owned(), value)),
+        }
+    }
+
+    /// A fact by its name.
+    pub fn fact(&self, name: &str) -> Option<&str> {
+        self.facts
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
     pub(super) fn to_bytes(&self) -> Result<Bytes, CodecError> {
         let mut bytes = Head {
             protocol_version: PROTOCOL_VERSION,

@@ -83,34 +83,3 @@ async fn repair<C: Contents>(contents: Arc<C>, request: CacheRepair) -> Result<R
         ))),
     }
 }
-
-/// A page of items that are sorted already.
-pub(super) fn page_of(
-    sorted: &[CacheItem],
-    after: Option<CacheItem>,
-    limit: usize,
-) -> (Vec<CacheItem>, bool) {
-    let first = after.map_or(0, |after| sorted.partition_point(|item| *item <= after));
-    let rest = &sorted[first..];
-    (rest.iter().take(limit).copied().collect(), rest.len() > limit)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_follow_on_each_other() {
-        let item = |piece_index| CacheItem {
-            piece_index,
-            kind: 1,
-            shard: 0,
-        };
-        let sorted: Vec<_> = [1, 3, 5, 7].map(item).to_vec();
-        assert_eq!(page_of(&sorted, None, 3), (sorted[..3].to_vec(), true));
-        assert_eq!(page_of(&sorted, Some(item(5)), 3), (sorted[3..].to_vec(), false));
-        assert_eq!(page_of(&sorted, Some(item(4)), 2), (sorted[2..].to_vec(), false));
-        assert_eq!(page_of(&sorted, Some(item(7)), 2), (vec![], false));
-        assert_eq!(page_of(&[], None, 2), (vec![], false));
-    }
-}

@@ -6,7 +6,7 @@ use crate::args::nats::NatsArgs;
 use anyhow::{Context, Result, ensure};
 use autonomys_cluster::members::{Member, MembersView, Membership};
 use autonomys_cluster::{Cluster, InstanceId, NatsOptions, Role};
-use autonomys_transfer::{Handlers, Peer, Pool, PoolOptions, Server, ServerOptions, SessionKey};
+use autonomys_transfer::{Congestion, Handlers, Peer, Pool, PoolOptions, Server, ServerOptions, SessionKey};
 use clap::Args;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -28,8 +28,27 @@ pub(crate) struct DataPlaneArgs {
     /// Address that other members reach this one at, when it is not the one that this machine reaches NATS from
     #[arg(long, value_name = "IP")]
     pub(crate) advertise_address: Option<IpAddr>,
+    /// How sending adapts to the line: cubic, which suits one site, or whatever the system uses
+    #[arg(long, value_enum, default_value_t = DataPlaneCongestion::Cubic)]
+    pub(crate) data_plane_congestion: DataPlaneCongestion,
     #[command(flatten)]
     pub(crate) tls: DataPlaneTls,
+}
+
+/// Choices of `--data-plane-congestion`.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum DataPlaneCongestion {
+    Cubic,
+    System,
+}
+
+impl From<DataPlaneCongestion> for Congestion {
+    fn from(choice: DataPlaneCongestion) -> Self {
+        match choice {
+            DataPlaneCongestion::Cubic => Self::Cubic,
+            DataPlaneCongestion::System => Self::System,
+        }
+    }
 }
 
 /// How bulk is protected on its way.
@@ -133,6 +152,7 @@ impl RoleContext {
         let address = SocketAddr::new(args.listen_address, args.listen_port);
         let options = ServerOptions {
             tls: args.tls.data_plane_tls,
+            congestion: args.data_plane_congestion.into(),
             ..ServerOptions::default()
         };
         let server = Server::bind_with(

@@ -62,7 +62,7 @@ pub(crate) fn from_whole(
         let placement = placement.as_ref()?;
         (placement.layout() == key.epoch).then(|| placement.coding())?
     };
-    if kind_of(coding.kind()) != key.kind {
+    if coding.kind() != key.kind {
         return None;
     }
     let item = piece(index)?;
@@ -82,15 +82,6 @@ pub(crate) fn part(coding: &ItemCoding, piece: &[u8], part: u16) -> Option<Bytes
     parts.into_iter().nth(usize::from(part))
 }
 
-/// The kind on the data plane.
-pub(crate) fn kind_of(kind: autonomys_cache::ItemKind) -> ItemKind {
-    match kind {
-        autonomys_cache::ItemKind::Piece => ItemKind::Piece,
-        autonomys_cache::ItemKind::SplitPiece => ItemKind::SplitPiece,
-        autonomys_cache::ItemKind::SplitParityPiece => ItemKind::SplitParityPiece,
-    }
-}
-
 /// The key under which an item of an inventory is asked for; `None` for a kind that this release does not know.
 pub(crate) fn item_key(item: CacheItem, layout: u64) -> Option<ItemKey> {
     let kind = ItemKind::from_number(item.kind)?;
@@ -106,12 +97,8 @@ pub(crate) fn item_key(item: CacheItem, layout: u64) -> Option<ItemKey> {
 /// The data plane's key of a stored item.
 pub(crate) fn key_of(key: CacheKey, layout: u64) -> ItemKey {
     ItemKey {
-        kind: kind_of(key.kind),
-        epoch: if key.kind == autonomys_cache::ItemKind::Piece {
-            0
-        } else {
-            layout
-        },
+        kind: key.kind,
+        epoch: if key.kind == ItemKind::Piece { 0 } else { layout },
         piece_index: u64::from(key.piece_index),
         shard: key.shard,
     }
@@ -120,11 +107,7 @@ pub(crate) fn key_of(key: CacheKey, layout: u64) -> ItemKey {
 /// The store's key of an item of the data plane.
 pub(crate) fn cache_key(key: ItemKey) -> CacheKey {
     CacheKey {
-        kind: match key.kind {
-            ItemKind::Piece => autonomys_cache::ItemKind::Piece,
-            ItemKind::SplitPiece => autonomys_cache::ItemKind::SplitPiece,
-            ItemKind::SplitParityPiece => autonomys_cache::ItemKind::SplitParityPiece,
-        },
+        kind: key.kind,
         piece_index: PieceIndex::from(key.piece_index),
         shard: key.shard,
     }

@@ -2,6 +2,7 @@
 
 use super::{observe, until_stopped};
 use crate::args::nats::NatsArgs;
+use crate::roles::scrub;
 use crate::util::observer::Observer;
 use anyhow::Result;
 use autonomys_cluster::Role;
@@ -49,6 +50,8 @@ struct ShardedCache {
     used_bytes: u64,
     epoch: u64,
     shard_map_version: u64,
+    /// How far the look for damage is, in words.
+    scrub: Option<String>,
     ready: bool,
 }
 
@@ -59,6 +62,10 @@ struct FullPieceCache {
     /// First and last segment of each run.
     segments: Vec<(u64, u64)>,
     epoch: u64,
+    /// Pieces that are damaged and not repaired yet.
+    damaged_pieces: u64,
+    /// How far the look for damage is, in words.
+    scrub: Option<String>,
     ready: bool,
 }
 
@@ -111,6 +118,7 @@ fn caches(snapshot: &MembersSnapshot) -> (Vec<ShardedCache>, Vec<FullPieceCache>
             used_bytes: status.used_bytes,
             epoch: status.epoch,
             shard_map_version: status.shard_map_version,
+            scrub: member.fact(scrub::FACT).map(str::to_owned),
             ready: status.ready,
         })
     });
@@ -132,6 +140,8 @@ fn caches(snapshot: &MembersSnapshot) -> (Vec<ShardedCache>, Vec<FullPieceCache>
                 })
                 .collect(),
             epoch: status.epoch,
+            damaged_pieces: status.damaged_pieces,
+            scrub: member.fact(scrub::FACT).map(str::to_owned),
             ready: status.ready,
         })
     });
@@ -140,6 +150,13 @@ fn caches(snapshot: &MembersSnapshot) -> (Vec<ShardedCache>, Vec<FullPieceCache>
 
 fn ready_word(ready: bool) -> &'static str {
     if ready { "ready" } else { "filling" }
+}
+
+fn write_scrub(f: &mut fmt::Formatter<'_>, scrub: Option<&str>) -> fmt::Result {
+    match scrub {
+        Some(scrub) => writeln!(f, "  scrub: {scrub}"),
+        None => Ok(()),
+    }
 }
 
 impl fmt::Display for Status {
@@ -169,6 +186,7 @@ impl fmt::Display for Status {
                 cache.shard_map_version,
                 ready_word(cache.ready)
             )?;
+            write_scrub(f, cache.scrub.as_deref())?;
         }
         if self.full_piece_caches.is_empty() {
             writeln!(f, "no full-piece cache")?;
@@ -192,12 +210,14 @@ impl fmt::Display for Status {
             };
             writeln!(
                 f,
-                "{} on {}: segments {ranges}, epoch {}, {}",
+                "{} on {}: segments {ranges}, epoch {}, {} damaged pieces, {}",
                 cache.instance,
                 cache.host,
                 cache.epoch,
+                cache.damaged_pieces,
                 ready_word(cache.ready)
             )?;
+            write_scrub(f, cache.scrub.as_deref())?;
         }
         Ok(())
     }
@@ -221,6 +241,8 @@ mod tests {
         add(Role::Controller, &|_| {});
         add(Role::ShardedCache, &|member| {
             member.capacity = 100;
+            member.set_fact("scrub", "off");
+            member.set_fact("scrub", "7 of 40 items");
             if let RoleStatus::ShardedCache(status) = &mut member.status {
                 (status.items, status.wanted_items, status.ready) = (40, 50, false);
             }
@@ -251,6 +273,7 @@ mod tests {
             "items piece, epoch 2, shard map 3, items are moving",
             "on rack-1: 40 of 50 items, room for 100",
             "filling",
+            "scrub: 7 of 40 items\n",
             "segments 0-3, 7,",
         ] {
             assert!(text.contains(words), "{words:?} in {text}");

@@ -4,6 +4,7 @@ mod benchmark;
 mod cache_status;
 mod chain_rules;
 mod drain;
+mod import_piece_cache;
 mod kzg_params;
 mod members;
 mod observer;
@@ -36,6 +37,8 @@ enum UtilCommand {
     Benchmark(benchmark::BenchmarkArgs),
     /// KZG parameters of the network
     KzgParams(kzg_params::KzgParamsArgs),
+    /// Give the caches the pieces that official farmers have kept on their disks
+    ImportPieceCache(import_piece_cache::ImportArgs),
     /// What the caches of a cluster hold, and how far they are
     CacheStatus(cache_status::CacheStatusArgs),
     /// Everybody in a cluster, and what each does
@@ -63,6 +66,7 @@ pub(crate) fn run(args: UtilArgs) -> Result<ExitCode> {
     match args.command {
         UtilCommand::Benchmark(args) => benchmark::run(&args),
         UtilCommand::KzgParams(args) => kzg_params::run(&args).map(|()| ExitCode::SUCCESS),
+        UtilCommand::ImportPieceCache(args) => import_piece_cache::run(&args),
         UtilCommand::CacheStatus(args) => cache_status::run(&args),
         UtilCommand::Members(args) => members::run(&args),
         UtilCommand::Drain(args) => drain::drain(&args),

@@ -6,6 +6,7 @@ use crate::roles::context::peer;
 use crate::roles::pieces::PieceFetcher;
 use anyhow::{Context, Result, bail};
 use autonomys_cluster::members::MembersView;
+use autonomys_cluster::messages::{CacheInventory, CacheItem};
 use autonomys_cluster::settings::Settings;
 use autonomys_cluster::{Cluster, InstanceId, NatsOptions, Role};
 use autonomys_transfer::{Peer, Pool, PoolOptions};
@@ -71,6 +72,26 @@ impl Observer {
         match tokio::time::timeout(CHAIN_WITHIN, Chain::wait(&self.settings, &never)).await {
             Ok(chain) => chain?.context("the wait was cancelled"),
             Err(_) => bail!("no controller has told this cluster which chain it farms; start one first"),
+        }
+    }
+
+    /// All items that a cache lists, ascending, and the number that the data plane's keys of them carry. 16 bytes an item.
+    ///
+    /// # Errors
+    /// When the cache does not answer.
+    pub(super) async fn items_of(&self, id: InstanceId) -> Result<(u64, Vec<CacheItem>)> {
+        let (mut items, mut after) = (Vec::new(), None);
+        loop {
+            let request = CacheInventory {
+                after,
+                limit: CacheInventory::MAX_ITEMS,
+            };
+            let page = self.cluster.request(id, &request).await?;
+            after = page.items.last().copied();
+            items.extend(page.items);
+            if !page.more || after.is_none() {
+                return Ok((page.layout, items));
+            }
         }
     }
 

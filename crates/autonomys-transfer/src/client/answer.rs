@@ -7,15 +7,12 @@ use super::skip::Skipper;
 use super::statistics::Statistics;
 use crate::error::{FrameError, TransferError};
 use crate::key::ItemKey;
-use crate::limits::SMALL_PAYLOAD;
 use bytes::Bytes;
 use futures::Stream;
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, Sleep};
 
 /// An answer in progress: request, deadline, statistics. Fused: after an end or an error nothing more comes.
@@ -70,30 +67,7 @@ impl Answer {
 
 type ItemResult = Result<(ItemKey, Option<Bytes>), TransferError>;
 
-/// Part of an answer that came, with the length of its item.
-#[derive(Debug)]
-struct Arrived {
-    length: usize,
-    state: ArrivedState,
-}
-
-#[derive(Debug)]
-enum ArrivedState {
-    Done(ItemResult),
-    /// The hash is under way on a blocking thread.
-    Hashing(JoinHandle<ItemResult>),
-}
-
-impl Arrived {
-    fn done(length: usize, result: ItemResult) -> Self {
-        Self {
-            length,
-            state: ArrivedState::Done(result),
-        }
-    }
-}
-
-/// Items of one request in the order of their arrival, `None` for those the peer does not have. Hashes are checked here:
+/// Items of one request in the order of their arrival, `None` for those the peer does not have. Hashes have been checked:
 /// [`TransferError::CorruptItem`] concerns one item, which is reported to the peer, and the stream goes on; any other error ends it. Dropping the stream
 /// cancels what has not arrived.
 #[derive(Debug)]
@@ -101,8 +75,6 @@ pub struct ItemStream {
     answer: Answer,
     keys: Vec<ItemKey>,
     skipper: Skipper,
-    /// Bounded by the window of the request, which is renewed as items leave here.
-    arrived: VecDeque<Arrived>,
 }
 
 impl ItemStream {
@@ -116,7 +88,6 @@ impl ItemStream {
             skipper: request.skipper(&keys),
             answer: new_answer(request, deadline, statistics),
             keys,
-            arrived: VecDeque::new(),
         }
     }
 
@@ -125,62 +96,21 @@ impl ItemStream {
         self.skipper.clone()
     }
 
-    /// The first that arrived, once its hash is known.
-    fn poll_arrived(&mut self, context: &mut Context<'_>) -> Poll<Option<ItemResult>> {
-        if let Some(Arrived { state, .. }) = self.arrived.front_mut()
-            && let ArrivedState::Hashing(hashing) = state
-        {
-            let failed = |error: JoinError| Err(TransferError::Internal(error.to_string()));
-            *state = ArrivedState::Done(ready!(Pin::new(hashing).poll(context)).unwrap_or_else(failed));
-        }
-        let Some(Arrived {
-            length,
-            state: ArrivedState::Done(result),
-        }) = self.arrived.pop_front()
-        else {
-            return Poll::Ready(None);
-        };
-        if length > 0 {
-            self.answer.received(length);
-        }
-        if let Err(TransferError::CorruptItem { key }) = &result {
-            self.skipper.report(*key);
-        }
-        Poll::Ready(Some(result))
-    }
-
-    fn arrive(&mut self, event: Event) -> Arrived {
-        let (position, hash, bytes) = match event {
-            // `Pending` has checked that the position is one of the request.
-            Event::Missing { position } => {
-                return Arrived::done(0, Ok((self.keys[usize::from(position)], None)));
-            }
+    fn arrive(&mut self, event: Event) -> ItemResult {
+        // `Pending` has checked that the position is one of the request.
+        match event {
+            Event::Missing { position } => Ok((self.keys[usize::from(position)], None)),
             Event::Damaged { position, length } => {
                 let key = self.keys[usize::from(position)];
-                return Arrived::done(length, Err(TransferError::CorruptItem { key }));
-            }
-            Event::Item {
-                position,
-                hash,
-                bytes,
-            } => (position, hash, bytes),
-            _ => return Arrived::done(0, Err(self.answer.unexpected())),
-        };
-        let (key, length) = (self.keys[usize::from(position)], bytes.len());
-        let check = move || {
-            if blake3::hash(&bytes) == hash {
-                Ok((key, Some(bytes)))
-            } else {
+                self.answer.received(length);
+                self.skipper.report(key);
                 Err(TransferError::CorruptItem { key })
             }
-        };
-        if length <= SMALL_PAYLOAD {
-            Arrived::done(length, check())
-        } else {
-            Arrived {
-                length,
-                state: ArrivedState::Hashing(tokio::task::spawn_blocking(check)),
+            Event::Item { position, bytes } => {
+                self.answer.received(bytes.len());
+                Ok((self.keys[usize::from(position)], Some(bytes)))
             }
+            _ => Err(self.answer.unexpected()),
         }
     }
 }
@@ -198,23 +128,8 @@ impl Stream for ItemStream {
     type Item = ItemResult;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        // Everything that is there starts to be hashed before the first of it is waited for.
-        let ended = loop {
-            match this.answer.poll(context) {
-                Poll::Ready(Some(Ok(event))) => {
-                    let arrived = this.arrive(event);
-                    this.arrived.push_back(arrived);
-                }
-                Poll::Ready(Some(Err(error))) => this.arrived.push_back(Arrived::done(0, Err(error))),
-                Poll::Ready(None) => break true,
-                Poll::Pending => break false,
-            }
-        };
-        match this.poll_arrived(context) {
-            Poll::Ready(None) if !ended => Poll::Pending,
-            result => result,
-        }
+        let event = ready!(self.answer.poll(context));
+        Poll::Ready(event.map(|event| self.arrive(event?)))
     }
 }
 

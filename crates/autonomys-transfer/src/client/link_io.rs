@@ -3,9 +3,10 @@
 use super::link::Link;
 use crate::buffers::Buffers;
 use crate::error::{FrameError, TransferError};
-use crate::frame::{Frame, FrameKind, read_any_payload, read_header};
+use crate::frame::{Frame, FrameKind};
 use crate::limits::Timeouts;
 use crate::message::{damaged_frame, skip_frame};
+use crate::reading::{read_header, read_item, read_payload_into};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::mpsc;
@@ -58,14 +59,16 @@ async fn read_loop<R: AsyncRead + Unpin>(
                 .into());
             }
         }
-        let (payload, intact) = read_any_payload(input, &header, times.progress, buffers).await?;
-        // The header was right, so the next frame begins where it should; an item may have been damaged on the disk of its store.
-        if !intact && header.kind != FrameKind::Item {
-            return Err(FrameError::PayloadChecksum.into());
+        if header.kind == FrameKind::Item {
+            let item = read_item(input, &header, times.progress, buffers).await?;
+            link.mark_answered();
+            link.pending().deliver_item(&header, item)?;
+            continue;
         }
+        let payload = read_payload_into(input, &header, times.progress, buffers).await?;
         if header.kind != FrameKind::Pong {
             link.mark_answered();
-            link.pending().deliver(&header, payload, intact)?;
+            link.pending().deliver(&header, payload)?;
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use crate::error::{FrameError, TransferError};
 use crate::frame::{FLAG_LAST, FrameKind, Header};
 use crate::message::{decode_array, decode_error, decode_item, decode_sector_chunk};
+use crate::reading::ItemPayload;
 use bytes::Bytes;
 use std::collections::HashMap;
 use tokio::sync::mpsc::UnboundedSender;
@@ -10,15 +11,15 @@ use tokio::sync::mpsc::UnboundedSender;
 /// One frame of an answer.
 #[derive(Debug)]
 pub(super) enum Event {
+    /// An item whose checksum and hash are right.
     Item {
         position: u16,
-        hash: [u8; 32],
         bytes: Bytes,
     },
     Missing {
         position: u16,
     },
-    /// An item whose bytes are not those of the frame's checksum.
+    /// An item whose bytes are not those of the frame's checksum, or not those of its hash.
     Damaged {
         position: u16,
         length: usize,
@@ -122,14 +123,14 @@ impl Pending {
         }
     }
 
-    /// Hands one frame to the request that it belongs to; only an item may come with a wrong checksum, as not `intact`. An error is a peer that breaks the protocol: the connection ends.
-    pub(super) fn deliver(
-        &mut self,
-        header: &Header,
-        payload: Bytes,
-        intact: bool,
-    ) -> Result<(), TransferError> {
-        let last = header.flags & FLAG_LAST != 0;
+    /// Hands an item to the request that it belongs to. Its header was right, so the next frame begins where it should, whatever the
+    /// item is worth: it may have been damaged on the disk of its store.
+    pub(super) fn deliver_item(&mut self, header: &Header, item: ItemPayload) -> Result<(), TransferError> {
+        self.answer(header, |waiting, last| waiting.accept_item(last, item))
+    }
+
+    /// Hands one frame to the request that it belongs to. An error is a peer that breaks the protocol: the connection ends.
+    pub(super) fn deliver(&mut self, header: &Header, payload: Bytes) -> Result<(), TransferError> {
         if header.kind == FrameKind::Error {
             let refusal = decode_error(payload)?;
             if header.request_id == 0 {
@@ -140,11 +141,20 @@ impl Pending {
             }
             return Ok(());
         }
+        self.answer(header, |waiting, last| waiting.accept(header.kind, last, payload))
+    }
+
+    fn answer(
+        &mut self,
+        header: &Header,
+        accept: impl FnOnce(&mut Waiting, bool) -> Result<Event, FrameError>,
+    ) -> Result<(), TransferError> {
         // Frames of requests that were cancelled a moment ago are still on their way.
         let Some(waiting) = self.waiting.get_mut(&header.request_id) else {
             return Ok(());
         };
-        let event = waiting.accept(header.kind, last, payload, intact)?;
+        let last = header.flags & FLAG_LAST != 0;
+        let event = accept(waiting, last)?;
         let _ = waiting.events.send(event);
         if last {
             self.waiting.remove(&header.request_id);
@@ -161,30 +171,22 @@ fn broken<T>(kind: FrameKind, reason: &'static str) -> Result<T, FrameError> {
 }
 
 impl Waiting {
-    fn accept(
-        &mut self,
-        kind: FrameKind,
-        last: bool,
-        payload: Bytes,
-        intact: bool,
-    ) -> Result<Event, FrameError> {
+    fn accept_item(&mut self, last: bool, item: ItemPayload) -> Result<Event, FrameError> {
+        let kind = FrameKind::Item;
+        let (position, hash, bytes) = decode_item(item.bytes)?;
+        self.answer(kind, position, last)?;
+        self.spend(kind, bytes.len())?;
+        // A damaged position would be another one of the request; then the answer does not add up and the connection ends.
+        if item.intact && item.hash == hash {
+            Ok(Event::Item { position, bytes })
+        } else {
+            let length = bytes.len();
+            Ok(Event::Damaged { position, length })
+        }
+    }
+
+    fn accept(&mut self, kind: FrameKind, last: bool, payload: Bytes) -> Result<Event, FrameError> {
         let event = match (kind, &mut self.expected) {
-            (FrameKind::Item, Expected::Items { .. }) => {
-                let (position, hash, bytes) = decode_item(payload)?;
-                self.answer(kind, position, last)?;
-                self.spend(kind, bytes.len())?;
-                // A damaged position would be another one of the request; then the answer does not add up and the connection ends.
-                if intact {
-                    Event::Item {
-                        position,
-                        hash,
-                        bytes,
-                    }
-                } else {
-                    let length = bytes.len();
-                    Event::Damaged { position, length }
-                }
-            }
             (FrameKind::Missing, Expected::Items { .. }) => {
                 let position = u16::from_le_bytes(decode_array(kind, payload)?);
                 self.answer(kind, position, last)?;
@@ -221,7 +223,10 @@ impl Waiting {
 
     fn answer(&mut self, kind: FrameKind, position: u16, last: bool) -> Result<(), FrameError> {
         let Expected::Items { open, left } = &mut self.expected else {
-            return broken(kind, "no items were asked for");
+            return Err(FrameError::Unexpected {
+                kind: kind.name(),
+                during: "in the answer to another kind of request",
+            });
         };
         match open.get_mut(usize::from(position)) {
             Some(open) if *open => *open = false,

@@ -13,7 +13,7 @@ use crate::handshake::SessionKey;
 use crate::key::{ItemKey, SectorKey};
 use crate::limits::{
     BACKOFF_FIRST, BACKOFF_MAX, CONNECTIONS_PER_PEER, MAX_ITEM_LEN, MAX_KEYS_PER_GET, MAX_POOL_CONNECTIONS,
-    REQUEST_WINDOW, Timeouts,
+    REQUEST_WINDOW, REQUEST_WINDOW_ITEMS, Timeouts,
 };
 use crate::message::{Get, GetSector, put_frame};
 use crate::source::Item;
@@ -103,6 +103,18 @@ impl Pool {
         keys: Vec<ItemKey>,
         deadline: Instant,
     ) -> Result<ItemStream, TransferError> {
+        self.get_sized(peer, keys, MAX_ITEM_LEN, deadline).await
+    }
+
+    /// The same for items that are hardly longer than `item_len`: the peer may be so many of them ahead, not as many bytes as whole
+    /// pieces have, so that items which are not needed any more can still be skipped.
+    pub(super) async fn get_sized(
+        &self,
+        peer: &Peer,
+        keys: Vec<ItemKey>,
+        item_len: usize,
+        deadline: Instant,
+    ) -> Result<ItemStream, TransferError> {
         if keys.is_empty() || keys.len() > MAX_KEYS_PER_GET {
             return Err(TransferError::BadRequest {
                 reason: "a request takes 1 to 256 keys",
@@ -118,7 +130,9 @@ impl Pool {
             left: keys.len(),
         };
         let get = Get {
-            window: (keys.len() * MAX_ITEM_LEN).min(REQUEST_WINDOW) as u32,
+            // A server keeps the longest item in hand; so many are under way before it needs more.
+            window: (MAX_ITEM_LEN + (keys.len().min(REQUEST_WINDOW_ITEMS) - 1) * item_len.min(MAX_ITEM_LEN))
+                as u32,
             keys,
         };
         let (request, statistics) = self

@@ -3,13 +3,14 @@
 use super::output::Output;
 use super::{Shared, requests};
 use crate::error::{ErrorCode, FrameError, Refusal, TransferError};
-use crate::frame::{Frame, FrameKind, Header, read_header, read_payload_into};
+use crate::frame::{Frame, FrameKind, Header};
 use crate::key::{ItemKey, SectorKey};
 use crate::limits::{
     CONNECTION_SEND_CREDIT, MAX_KEYS_PER_GET, MAX_REQUEST_WINDOW, MAX_REQUESTS_PER_CONNECTION, OUTGOING_QUEUE,
 };
 use crate::message::{Get, GetSector, decode_array, decode_put, decode_skip, error_frame};
 use crate::range::FileRange;
+use crate::reading::{read_header, read_payload_into};
 use futures::FutureExt;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;

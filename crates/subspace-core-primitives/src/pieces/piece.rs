@@ -2,6 +2,7 @@
 
 use super::{PIECE_SIZE, RECORD_SIZE, RecordCommitment, RecordWitness, ScalarBytes};
 use crate::hashes::{Blake3Hash, blake3_hash};
+use crate::hexadecimal;
 use bytes::Bytes;
 use parity_scale_codec::{Compact, Decode, Encode, Error, Input, Output};
 use serde::de::Visitor;
@@ -150,7 +151,7 @@ impl Decode for Piece {
 impl Serialize for Piece {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.serialize_str(&hex::encode(&self.0))
+            serializer.serialize_str(&hexadecimal::encode(&self.0))
         } else {
             serializer.serialize_bytes(&self.0)
         }
@@ -184,7 +185,7 @@ impl Visitor<'_> for PieceVisitor {
         if text.len() != 2 * Piece::SIZE {
             return Err(E::invalid_length(text.len(), &self));
         }
-        let bytes = hex::decode(text).map_err(E::custom)?;
+        let bytes = hexadecimal::decode(text).map_err(E::custom)?;
         Piece::try_from(bytes).map_err(E::custom)
     }
 

@@ -1,14 +1,19 @@
 //! The segment files with what is known about them: damage that waits for its repair, the chain's commitments, the checked epoch.
 
 use crate::roles::checked_epoch::CheckedEpoch;
+use crate::roles::scrub::{Looked, Scrubbed};
 use crate::roles::store_items::stored;
-use autonomys_cache::{ArchiveStore, Lookup};
+use autonomys_cache::{ArchiveRange, ArchiveStore, Lookup};
 use autonomys_transfer::Item;
 use parking_lot::Mutex;
+use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use subspace_core_primitives::pieces::PieceIndex;
-use subspace_core_primitives::segments::{SegmentCommitment, SegmentHeader, SegmentIndex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use subspace_core_primitives::pieces::{PIECE_SIZE, PieceIndex};
+use subspace_core_primitives::segments::{
+    NUM_PIECES_IN_SEGMENT, SegmentCommitment, SegmentHeader, SegmentIndex,
+};
 use tokio::sync::Notify;
 
 /// Shared by everything that works on the segments.
@@ -19,6 +24,8 @@ pub(super) struct Archive {
     pub(super) found: Notify,
     /// Rung when something changed that the others should know.
     pub(super) changed: Notify,
+    /// Pieces that were asked for so far.
+    reads: AtomicU64,
     damaged: Mutex<BTreeSet<PieceIndex>>,
     /// 48 bytes a segment.
     commitments: Mutex<BTreeMap<SegmentIndex, SegmentCommitment>>,
@@ -41,6 +48,7 @@ impl Archive {
             checked_epoch,
             found: Notify::new(),
             changed: Notify::new(),
+            reads: AtomicU64::new(0),
             damaged: Mutex::default(),
             commitments: Mutex::default(),
             epochs: Mutex::new(Epochs { wanted: 0, checked }),
@@ -49,6 +57,7 @@ impl Archive {
 
     /// A piece that is right; damage is noted for repair. Blocking.
     pub(super) fn get(&self, piece: PieceIndex) -> Option<Item> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         match self.store.get(piece) {
             Lookup::Hit(item) => Some(stored(item)),
             Lookup::Missing => None,
@@ -59,13 +68,26 @@ impl Archive {
         }
     }
 
-    pub(super) fn note_damage(&self, pieces: impl IntoIterator<Item = PieceIndex>) {
-        let before = self.damaged.lock().len();
-        self.damaged.lock().extend(pieces);
-        if self.damaged.lock().len() > before {
+    /// Where a piece lies that has been read since the start. Blocking.
+    pub(super) fn range(&self, piece: PieceIndex) -> Option<ArchiveRange> {
+        let range = self.store.range(piece)?;
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        Some(range)
+    }
+
+    /// Notes pieces for repair; how many of them were not noted yet.
+    pub(super) fn note_damage(&self, pieces: impl IntoIterator<Item = PieceIndex>) -> usize {
+        let new = {
+            let mut damaged = self.damaged.lock();
+            let before = damaged.len();
+            damaged.extend(pieces);
+            damaged.len() - before
+        };
+        if new > 0 {
             self.found.notify_one();
             self.changed.notify_one();
         }
+        new
     }
 
     pub(super) fn note_repair(&self, piece: PieceIndex) {
@@ -115,5 +137,34 @@ impl Archive {
             epochs.checked.min(epochs.wanted),
             self.damaged.lock().len() as u64,
         )
+    }
+}
+
+impl Scrubbed for Archive {
+    type Key = PieceIndex;
+
+    fn look_after(&self, after: Option<PieceIndex>) -> Option<Looked<PieceIndex>> {
+        let (key, good) = self.store.scrub_next(after)?;
+        // What waits for its repair already is nothing new.
+        let is_new = !good && self.note_damage([key]) > 0;
+        Some(Looked {
+            key,
+            bytes: PIECE_SIZE as u64,
+            good: !is_new,
+        })
+    }
+
+    fn items(&self) -> u64 {
+        self.store.segments().len() as u64 * NUM_PIECES_IN_SEGMENT as u64
+    }
+
+    fn somewhere(&self) -> Option<PieceIndex> {
+        let segments = self.store.segments();
+        let number = rand::rng().random_range(0..segments.len().max(1));
+        segments.get(number).map(|segment| segment.first_piece_index())
+    }
+
+    fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 }

@@ -126,6 +126,8 @@ impl Follower {
     /// Fetches and stores one segment; `false` when it cannot be had now.
     async fn fetch(&self, header: &SegmentHeader, tiers: &[Tier]) -> Result<bool> {
         let segment_index = header.segment_index();
+        // Others copy.
+        let own_turn = tiers.contains(&Tier::Controllers);
         let fetched = self
             .fetcher
             .fetch(segment_index.segment_piece_indexes(), tiers)
@@ -143,7 +145,7 @@ impl Follower {
             archive.store.put_segment_header(segment_index, &encoded)
         })
         .await?
-        .inspect(|()| tracing::info!(segment = %segment_index, "segment stored"))
+        .inspect(|()| tracing::info!(segment = %segment_index, own_turn, "segment stored"))
         // What is here is served on meanwhile.
         .inspect_err(|error| tracing::error!(segment = %segment_index, "a segment cannot be stored, trying again: {error}"))
         .is_ok();

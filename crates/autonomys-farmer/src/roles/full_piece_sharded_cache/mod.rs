@@ -1,11 +1,12 @@
 //! full-piece-sharded-cache: the whole history, or a declared part of it, one file a segment, the origin for every miss.
 //!
 //! It follows the cluster's segment headers and brings the segments here ([`follower`]); several of them share the work
-//! ([`selection`]). Damaged pieces are repaired in the background ([`repair`]).
+//! ([`selection`]). Damaged pieces are looked for ([`super::scrub`]) and repaired in the background ([`repair`]).
 
 mod archive;
 mod control;
 mod follower;
+mod items;
 mod repair;
 mod selection;
 
@@ -13,7 +14,7 @@ use super::cache_control;
 use super::chain::Chain;
 use super::context::{DataPlaneArgs, RoleContext};
 use super::pieces::PieceFetcher;
-use super::store_items::{StoreItems, from_whole};
+use super::scrub::{Scrub, ScrubArgs};
 use crate::args::kzg::KzgArgs;
 use crate::args::nats::NatsArgs;
 use crate::args::path::CachePath;
@@ -21,12 +22,14 @@ use anyhow::Result;
 use archive::Archive;
 use autonomys_cache::{ArchiveOptions, ArchiveStore};
 use autonomys_cluster::Role;
+use autonomys_cluster::members::RoleStatus;
 use autonomys_cluster::segment_headers::SegmentHeaders;
 use autonomys_cluster::settings::Settings;
 use autonomys_transfer::Handlers;
 use clap::Args;
 use control::Control;
 use follower::Follower;
+use items::ArchiveItems;
 use repair::Repairer;
 use selection::Selection;
 use std::collections::BTreeMap;
@@ -47,6 +50,8 @@ pub(crate) struct FullPieceShardedCacheArgs {
     /// Keep no identity between runs; the segments stay
     #[arg(long)]
     tmp: bool,
+    #[command(flatten)]
+    scrub: ScrubArgs,
     #[command(flatten)]
     data_plane: DataPlaneArgs,
     #[command(flatten)]
@@ -70,6 +75,13 @@ pub(crate) async fn run(
     )
     .await?;
     let Some(mut context) = started else { return Ok(()) };
+    let selection = args.segments.unwrap_or(Selection::ALL);
+    // Caches that start together take turns from the first segment on.
+    context.update(|member| {
+        if let RoleStatus::FullPieceShardedCache(status) = &mut member.status {
+            status.assigned = vec![selection.range()];
+        }
+    });
     let settings = Settings::open(&context.cluster).await?;
     let Some(chain) = Chain::wait(&settings, &cancel).await? else {
         return context.leave().await;
@@ -88,12 +100,10 @@ pub(crate) async fn run(
     };
     let fetcher = PieceFetcher::start(&context.cluster, context.pool.clone(), context.members()).await?;
     let handlers = Handlers {
-        items: {
-            let (archive, placement) = (Arc::clone(&archive), fetcher.placement());
-            Arc::new(StoreItems::new(move |key| {
-                from_whole(key, &placement, |index| archive.get(index))
-            }))
-        },
+        items: Arc::new(ArchiveItems {
+            archive: Arc::clone(&archive),
+            placement: fetcher.placement(),
+        }),
         ..Handlers::default()
     };
     context.serve(&args.data_plane, nats, handlers).await?;
@@ -102,6 +112,7 @@ pub(crate) async fn run(
     let fetcher = fetcher.without(context.instance().to_string());
     let repairer = Repairer::new(Arc::clone(&archive), fetcher.clone(), chain, args.kzg);
     let services = cache_control::serve(&context.cluster, Arc::new(Control(repairer.clone()))).await?;
+    let scrub = Scrub::new(Arc::clone(&archive), args.scrub);
     let follower = Follower {
         own_id: context.instance(),
         fetcher,
@@ -109,13 +120,14 @@ pub(crate) async fn run(
         archive,
         directory,
         room: args.path.size,
-        selection: args.segments.unwrap_or(Selection::ALL),
+        selection,
         full: false,
         missing: BTreeMap::new(),
     };
     let outcome = tokio::select! {
         outcome = follower.run(&context, headers) => outcome,
         () = repairer.run(settings.watch_cache()) => Ok(()),
+        () = scrub.run(&context) => Ok(()),
         () = cancel.cancelled() => Ok(()),
     };
     drop(services);

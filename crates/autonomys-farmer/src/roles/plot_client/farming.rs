@@ -8,7 +8,7 @@ use super::slot::Slot;
 use super::submitting::{Submission, Submitter};
 use anyhow::{Context, Result};
 use autonomys_cluster::Cluster;
-use autonomys_cluster::journal::{JournalError, MissReason, SolutionCourse, SolutionOutcome};
+use autonomys_cluster::journal::{MissReason, SolutionCourse, SolutionOutcome};
 use autonomys_cluster::messages::SlotAnnouncement;
 use futures::StreamExt;
 use std::collections::VecDeque;
@@ -197,8 +197,9 @@ impl Farmer {
                 Next::Drop(MissReason::SlotClosed)
             }
             Err(error) => {
-                self.missed(slot, winner, 1, MissReason::not_recorded(&error));
-                Next::Drop(MissReason::not_recorded(error))
+                let reason = MissReason::not_recorded(format!("{error:#}"));
+                self.missed(slot, winner, 1, reason.clone());
+                Next::Drop(reason)
             }
         }
     }
@@ -209,7 +210,7 @@ impl Farmer {
         slot: &Slot,
         solution: Solution,
         course: SolutionCourse,
-    ) -> Result<SolutionOutcome, JournalError> {
+    ) -> Result<SolutionOutcome> {
         let mut outcome = SolutionOutcome::NotReceived;
         for turn in 0.. {
             let Some(controller) = slot.announcer(turn) else {

@@ -14,6 +14,7 @@ mod fetching;
 mod home;
 mod known;
 mod misses;
+mod one_controller;
 mod plotting;
 mod preflight;
 mod proving;

@@ -1,9 +1,9 @@
 //! Hands a solution to exactly one controller, recorded before it is sent.
 
+use super::one_controller::OneController;
 use super::slot::Slot;
-use autonomys_cluster::journal::{
-    JournalError, SolutionCourse, SolutionJournal, SolutionKey, SolutionOutcome,
-};
+use anyhow::{Result, bail};
+use autonomys_cluster::journal::{SolutionCourse, SolutionJournal, SolutionKey, SolutionOutcome};
 use autonomys_cluster::messages::SubmitSolution;
 use autonomys_cluster::{Cluster, ControllerId, RequestError};
 use parking_lot::Mutex;
@@ -35,6 +35,8 @@ pub(super) struct Submitter {
     journal: SolutionJournal,
     /// When a controller was last given a solution of a farm; forgotten after [`SIGNING_WINDOW`].
     given: Mutex<HashMap<(PublicKey, ControllerId), Instant>>,
+    /// To whom the solutions of a slot go.
+    slots: OneController,
 }
 
 impl Submitter {
@@ -43,14 +45,15 @@ impl Submitter {
             cluster,
             journal,
             given: Mutex::default(),
+            slots: OneController::default(),
         }
     }
 
     /// Records, sends, and records what came of it. Only after [`SolutionOutcome::NotReceived`] another controller may be tried.
     ///
     /// # Errors
-    /// When it could not be recorded or was recorded before; then it was not sent.
-    pub(super) async fn submit(&self, submission: Submission<'_>) -> Result<SolutionOutcome, JournalError> {
+    /// When it could not be recorded, was recorded before, or another controller may have a solution of the farm's slot; then it was not sent.
+    pub(super) async fn submit(&self, submission: Submission<'_>) -> Result<SolutionOutcome> {
         let Submission {
             slot,
             solution,
@@ -64,7 +67,20 @@ impl Submitter {
             sector_index: solution.sector_index,
             piece_offset: solution.piece_offset,
         };
-        let permit = self.journal.record(&key, controller, course).await?;
+        let under_way = match self.slots.send(solution.public_key, slot_number, controller) {
+            Ok(under_way) => under_way,
+            Err(other) => {
+                bail!("{other} may have another solution of the slot, so nobody else gets this one")
+            }
+        };
+        let permit = match self.journal.record(&key, controller, course).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                // It was not sent.
+                under_way.was_not_received();
+                return Err(error.into());
+            }
+        };
         // Before it is sent: the node may ask for a signature before the reply is here.
         {
             let mut given = self.given.lock();
@@ -85,6 +101,10 @@ impl Submitter {
                 SolutionOutcome::Unknown
             }
         };
+        match outcome {
+            SolutionOutcome::NotReceived => under_way.was_not_received(),
+            _ => drop(under_way),
+        }
         if let SolutionOutcome::Refused { code, message } = &outcome {
             tracing::warn!(slot = slot_number, code, message, "the node refused a solution");
         }

@@ -235,6 +235,7 @@ async fn plot(
     let spooled_at = Instant::now();
     let spooled = spool(key, records, spool_place, served, track).await?;
     tracing::info!(
+        public_key = %job.id.public_key,
         sector = job.id.sector_index,
         history_size = job.id.history_size.get(),
         fetch_ms = times.fetch.as_millis(),

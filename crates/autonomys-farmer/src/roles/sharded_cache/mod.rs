@@ -2,22 +2,26 @@
 //!
 //! Its share follows from the cluster's shard map ([`share`]); whatever it lacks it fetches ([`fill`]), pass after pass
 //! ([`synchroniser`]), and what it does not own any more it keeps until the earlier map is retired. Item type and epoch are the
-//! cluster's ([`store`], [`rescan`]). An item whose checksum fails is never served: the store drops it and it is fetched again.
+//! cluster's ([`store`], [`rescan`]). An item whose checksum fails is never served: the store drops it and it is fetched again; those
+//! that nobody reads are looked through in the background ([`super::scrub`]).
 
 mod control;
 mod fill;
 mod items;
-mod pace;
 mod rescan;
 mod share;
+mod sink;
 mod store;
 mod synchroniser;
 
 use self::items::SlabItems;
+use self::sink::SlabSink;
 use super::cache_control;
 use super::chain::Chain;
 use super::context::{DataPlaneArgs, RoleContext};
+use super::pace::Pace;
 use super::pieces::PieceFetcher;
+use super::scrub::{Scrub, ScrubArgs};
 use crate::args::nats::NatsArgs;
 use crate::args::path::CachePath;
 use anyhow::Result;
@@ -31,7 +35,6 @@ use bytesize::ByteSize;
 use clap::Args;
 use control::Control;
 use fill::Filler;
-use pace::Pace;
 use std::sync::Arc;
 use store::Store;
 use subspace_core_primitives::hashes::blake3_hash_list;
@@ -52,6 +55,8 @@ pub(crate) struct ShardedCacheArgs {
     /// newest segments are not held back
     #[arg(long, value_name = "SIZE", default_value = "250MB")]
     transfer_rate_limit: ByteSize,
+    #[command(flatten)]
+    scrub: ScrubArgs,
     #[command(flatten)]
     data_plane: DataPlaneArgs,
 }
@@ -76,8 +81,16 @@ pub(crate) async fn run(nats: &NatsArgs, args: ShardedCacheArgs, cancel: Cancell
     let default = ItemCoding::PIECE.to_string();
     let agreed = settings.agree_on_cache(asked.as_deref(), &default).await?;
     let store = open(&args.paths, &chain, context.cluster.name().as_str(), agreed).await?;
+    let own_id = context.instance().to_string();
+    let fetcher = PieceFetcher::start(&context.cluster, context.pool.clone(), context.members()).await?;
+    let placement = fetcher.placement();
     let handlers = Handlers {
         items: Arc::new(SlabItems(Arc::clone(&store))),
+        sink: Arc::new(SlabSink {
+            store: Arc::clone(&store),
+            placement: placement.clone(),
+            own_id: own_id.clone(),
+        }),
         ..Handlers::default()
     };
     if let Some(layout) = store.layout() {
@@ -93,9 +106,6 @@ pub(crate) async fn run(nats: &NatsArgs, args: ShardedCacheArgs, cancel: Cancell
     context.serve(&args.data_plane, nats, handlers).await?;
 
     let headers = SegmentHeaders::open(&context.cluster).await?;
-    let own_id = context.instance().to_string();
-    let fetcher = PieceFetcher::start(&context.cluster, context.pool.clone(), context.members()).await?;
-    let placement = fetcher.placement();
     let filler = Filler {
         fetcher: fetcher.without(own_id.clone()),
     };
@@ -116,8 +126,10 @@ pub(crate) async fn run(nats: &NatsArgs, args: ShardedCacheArgs, cancel: Cancell
         pace: Pace::new(args.transfer_rate_limit.as_u64()),
         state: State::default(),
     };
+    let scrub = Scrub::new(Arc::clone(&store), args.scrub);
     let outcome = tokio::select! {
         outcome = synchroniser.run(&context, headers) => outcome,
+        () = scrub.run(&context) => Ok(()),
         () = cancel.cancelled() => Ok(()),
     };
     drop(services);

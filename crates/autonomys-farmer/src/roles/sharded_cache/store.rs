@@ -1,6 +1,7 @@
 //! The slab of a sharded cache as epochs change it: what it holds, in which layout, and how it is laid out anew.
 
 use crate::roles::checked_epoch::CheckedEpoch;
+use crate::roles::scrub::{Looked, Scrubbed};
 use crate::roles::store_items;
 use anyhow::{Context, Result};
 use autonomys_cache::coding::ItemCoding;
@@ -9,6 +10,7 @@ use autonomys_cluster::settings::CacheSettings;
 use autonomys_transfer::{FileRange, Item, ItemKey};
 use bytes::Bytes;
 use parking_lot::RwLock;
+use rand::Rng;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -146,7 +148,7 @@ impl Store {
     }
 
     /// The name of an item in the slab as it is laid out now; `None` for items of other layouts.
-    fn known(&self, key: ItemKey) -> Option<(Arc<Layout>, CacheKey)> {
+    pub(super) fn known(&self, key: ItemKey) -> Option<(Arc<Layout>, CacheKey)> {
         let layout = self.layout()?;
         // Items of epochs with the same layout are the same bytes; whole pieces are so in every layout.
         let same = key.epoch == layout.settings.layout || layout.coding.kind() == ItemKind::Piece;
@@ -167,6 +169,37 @@ impl Store {
                 None
             }
         }
+    }
+}
+
+impl Scrubbed for Store {
+    type Key = CacheKey;
+
+    fn look_after(&self, after: Option<CacheKey>) -> Option<Looked<CacheKey>> {
+        let layout = self.layout()?;
+        let (key, good) = layout.slab.scrub_next(after)?;
+        if !good {
+            self.damaged.notify_one();
+        }
+        Some(Looked {
+            key,
+            bytes: layout.item_len() as u64,
+            good,
+        })
+    }
+
+    fn items(&self) -> u64 {
+        self.layout().map_or(0, |layout| layout.slab.stats().items)
+    }
+
+    fn somewhere(&self) -> Option<CacheKey> {
+        let keys = self.layout()?.slab.keys();
+        let number = rand::rng().random_range(0..keys.len().max(1));
+        keys.get(number).map(|(key, _)| *key)
+    }
+
+    fn reads(&self) -> u64 {
+        self.layout().map_or(0, |layout| layout.slab.hits())
     }
 }
 

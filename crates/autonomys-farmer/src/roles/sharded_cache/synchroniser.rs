@@ -4,11 +4,11 @@
 //! Nothing of a pass is kept: what is missing follows from the map and from what is stored, so a restart goes on where it was.
 
 use super::fill::Filler;
-use super::pace::Pace;
 use super::rescan::Rescan;
 use super::share::{Share, Survey};
 use super::store::{Layout, Store};
 use crate::roles::context::RoleContext;
+use crate::roles::pace::Pace;
 use crate::roles::placement::{Placement, PlacementReceiver};
 use anyhow::{Context, Result};
 use autonomys_cluster::members::{MembersView, RoleStatus};

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail};
 use autonomys_cache::{CacheKey, ItemKind};
 use autonomys_cluster::members::Member;
 use autonomys_cluster::messages::{CacheInventory, CacheItem};
-use autonomys_cluster::{InstanceId, Role};
+use autonomys_cluster::{Cluster, InstanceId, Role};
 use autonomys_transfer::{Peer, Pool, TransferError};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use subspace_core_primitives::pieces::PieceIndex;
@@ -29,7 +29,7 @@ pub(super) struct Holder {
     pub(super) instance: InstanceId,
     peer: Peer,
     /// Number that the data plane's keys of its items carry.
-    layout: u64,
+    pub(super) layout: u64,
     /// Items that it lists.
     pub(super) items: u64,
 }
@@ -69,28 +69,14 @@ impl Inventory {
         };
         let number =
             u16::try_from(self.holders.len()).context("there are more caches than this release can check")?;
-        let mut holder = Holder {
+        let (layout, items) = observer.items_of(member.id).await?;
+        self.holders.push(Holder {
             instance: member.id,
             peer,
-            layout: 0,
-            items: 0,
-        };
-        let mut after = None;
-        loop {
-            let request = CacheInventory {
-                after,
-                limit: CacheInventory::MAX_ITEMS,
-            };
-            let page = observer.cluster.request(member.id, &request).await?;
-            holder.layout = page.layout;
-            holder.items += page.items.len() as u64;
-            self.items.extend(page.items.iter().map(|item| (*item, number)));
-            after = page.items.last().copied();
-            if !page.more || after.is_none() {
-                break;
-            }
-        }
-        self.holders.push(holder);
+            layout,
+            items: items.len() as u64,
+        });
+        self.items.extend(items.into_iter().map(|item| (item, number)));
         Ok(())
     }
 
@@ -143,23 +129,59 @@ impl Inventory {
             .buffer_unordered(self.holders.len().max(1))
             .try_collect()
             .await?;
-        let mut found: HashMap<Listed, Bytes> = answers
-            .into_iter()
-            .flat_map(|(number, items)| {
-                items
+        let (mut found, mut damaged) = (HashMap::new(), HashSet::new());
+        for (number, given) in answers {
+            found.extend(
+                given
+                    .found
                     .into_iter()
-                    .map(move |(item, bytes)| ((item, number), bytes))
-            })
-            .collect();
+                    .map(|(item, bytes)| ((item, number), bytes)),
+            );
+            damaged.extend(given.damaged.into_iter().map(|item| (item, number)));
+        }
         listed
             .iter()
             .map(|one| {
                 Ok(ItemCopy {
                     key: cache_key(one.0)?,
                     bytes: found.remove(one),
+                    damaged: damaged.contains(one),
                 })
             })
             .collect()
+    }
+}
+
+/// What a cache gave of what it was asked for; the rest it does not have.
+struct Given {
+    found: Vec<(CacheItem, Bytes)>,
+    /// They came with other bytes than their sums say.
+    damaged: Vec<CacheItem>,
+}
+
+/// The last name that can stand before an item in a listing; `None` for the first of all.
+fn before(item: CacheItem) -> Option<CacheItem> {
+    let CacheItem {
+        piece_index,
+        kind,
+        shard,
+    } = item;
+    match (piece_index, kind, shard) {
+        (_, _, 1..) => Some(CacheItem {
+            shard: shard - 1,
+            ..item
+        }),
+        (_, 1.., 0) => Some(CacheItem {
+            kind: kind - 1,
+            shard: u16::MAX,
+            ..item
+        }),
+        (1.., 0, 0) => Some(CacheItem {
+            piece_index: piece_index - 1,
+            kind: u8::MAX,
+            shard: u16::MAX,
+        }),
+        (0, 0, 0) => None,
     }
 }
 
@@ -179,8 +201,18 @@ pub(super) fn cache_key(item: CacheItem) -> Result<CacheKey> {
 }
 
 impl Holder {
-    /// What the cache gives of the items; what it does not give is left out.
-    async fn read(&self, pool: &Pool, items: Vec<CacheItem>) -> Result<Vec<(CacheItem, Bytes)>> {
+    /// Whether the cache lists an item at this moment.
+    pub(super) async fn lists(&self, cluster: &Cluster, item: CacheItem) -> Result<bool> {
+        let request = CacheInventory {
+            after: before(item),
+            limit: 1,
+        };
+        let page = cluster.request(self.instance, &request).await?;
+        Ok(page.items.first() == Some(&item))
+    }
+
+    /// What the cache gives of the items.
+    async fn read(&self, pool: &Pool, items: Vec<CacheItem>) -> Result<Given> {
         let mut found = Vec::with_capacity(items.len());
         let mut left = items;
         for attempt in 1.. {
@@ -197,7 +229,7 @@ impl Holder {
                 ),
             }
         }
-        Ok(found)
+        Ok(Given { found, damaged: left })
     }
 
     /// Asks for what is left, and takes what has been answered out of it.
@@ -226,7 +258,7 @@ impl Holder {
                     left.retain(|wanted| *wanted != item);
                     found.extend(bytes.map(|bytes| (item, bytes)));
                 }
-                // It stays among what is asked for again, or is not given in the end.
+                // It stays among what is left.
                 Err(error @ TransferError::CorruptItem { .. }) => {
                     tracing::warn!(cache = %self.instance, %error, "an item was damaged on its way");
                 }
@@ -240,6 +272,29 @@ impl Holder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_item_is_asked_for_by_the_name_before_it() {
+        let item = |piece_index, kind, shard| CacheItem {
+            piece_index,
+            kind,
+            shard,
+        };
+        let sorted = [
+            item(0, 0, 0),
+            item(0, 0, 1),
+            item(0, 1, 0),
+            item(0, 3, 0),
+            item(0, 3, 5),
+            item(1, 0, 0),
+            item(9, 1, 0),
+        ];
+        assert_eq!(before(sorted[0]), None);
+        for pair in sorted.windows(2) {
+            let name = before(pair[1]).unwrap();
+            assert!(pair[0] <= name && name < pair[1], "{name:?} before {:?}", pair[1]);
+        }
+    }
 
     #[test]
     fn batches_never_split_a_piece() {

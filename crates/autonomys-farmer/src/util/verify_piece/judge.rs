@@ -21,6 +21,8 @@ pub(super) struct ItemCopy {
     pub(super) key: CacheKey,
     /// `None` when the cache lists it and did not give it.
     pub(super) bytes: Option<Bytes>,
+    /// It came with other bytes than the cache's own sums say.
+    pub(super) damaged: bool,
 }
 
 /// What is wrong with a copy.
@@ -72,6 +74,7 @@ impl Judge {
             let ItemCopy {
                 key,
                 bytes: Some(bytes),
+                ..
             } = copy
             else {
                 continue;

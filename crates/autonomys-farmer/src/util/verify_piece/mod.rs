@@ -1,10 +1,12 @@
 //! `util verify-piece`: every item in every cache against the segment commitments of the chain.
 //!
-//! [`inventory`] asks the caches what they hold and reads it from them, [`judge`] says what of it is right, [`report`] tells. Caches are
-//! looked through piece by piece, all copies of a piece together, so that each piece is checked once and its shards against each other.
+//! [`inventory`] asks the caches what they hold and reads it from them, [`judge`] says what of it is right, [`passed_on`] what is only
+//! not there any more, [`report`] tells. Caches are looked through piece by piece, all copies of a piece together, so that each piece is
+//! checked once and its shards against each other.
 
 mod inventory;
 mod judge;
+mod passed_on;
 mod report;
 
 use super::chain_rules::ChainRules;
@@ -21,6 +23,7 @@ use bytes::Bytes;
 use clap::Args;
 use inventory::{Inventory, Listed};
 use judge::{Fault, ItemCopy, Judge};
+use passed_on::was_passed_on;
 use report::Report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -138,11 +141,18 @@ impl Verifier<'_> {
             right = self.keep_right(fetched.pieces, right).await?;
         }
         let (faults, right, copies) = self.faults(copies, right).await?;
-        let bad: Vec<(Listed, Fault)> = batch
-            .iter()
-            .zip(&faults)
-            .filter_map(|(listed, fault)| Some((*listed, (*fault)?)))
-            .collect();
+        let mut bad: Vec<(Listed, Fault)> = Vec::new();
+        for ((listed, copy), fault) in batch.iter().zip(&copies).zip(faults) {
+            let (item, holder) = *listed;
+            let Some(fault) = fault else { continue };
+            let is_gone = fault == Fault::NotGiven && !copy.damaged;
+            let holder = &self.inventory.holders[usize::from(holder)];
+            if is_gone && was_passed_on(self.observer, holder, item).await? {
+                report.passed_on += 1;
+            } else {
+                bad.push((*listed, fault));
+            }
+        }
         drop(copies);
         if bad.is_empty() {
             return Ok(());

@@ -22,6 +22,8 @@ pub(super) struct Report {
     /// Items, copies included.
     pub(super) items: u64,
     pub(super) bad: u64,
+    /// Items that had left their cache for others when they were read: caches have come or gone meanwhile.
+    pub(super) passed_on: u64,
     /// Bad ones that are good now.
     pub(super) repaired: u64,
     /// Items of each cache.
@@ -66,6 +68,13 @@ impl fmt::Display for Report {
         }
         if self.bad > MAX_SHOWN as u64 {
             writeln!(f, "and {} more", self.bad - MAX_SHOWN as u64)?;
+        }
+        if self.passed_on > 0 {
+            writeln!(
+                f,
+                "{} items were passed on to other caches meanwhile",
+                self.passed_on
+            )?;
         }
         writeln!(
             f,

@@ -59,6 +59,8 @@ struct Active {
     progress: Progress,
     room: OwnedSemaphorePermit,
     asked: Vec<(QuestionId, Instant)>,
+    /// Since when it is complete with a spare.
+    ripe_since: Option<Instant>,
 }
 
 pub(super) struct Driver {
@@ -129,7 +131,10 @@ impl Driver {
                         self.take_in(number, want, room);
                     }
                 }
-                _ = tick.tick(), if !self.questions.is_empty() => self.look_for_late_ones(),
+                _ = tick.tick(), if !self.questions.is_empty() => {
+                    self.finish_ripe_ones();
+                    self.look_for_late_ones();
+                }
             }
         }
     }
@@ -155,6 +160,7 @@ impl Driver {
             progress: Progress::new(want),
             room,
             asked: Vec::new(),
+            ripe_since: None,
         };
         self.active.insert(number, active);
         self.advance(number);
@@ -162,7 +168,7 @@ impl Driver {
 
     /// Asks for a want whatever may be asked now, and hands it out when it is done.
     fn advance(&mut self, number: usize) {
-        while let Some(active) = self.active.get(&number) {
+        while let Some(active) = self.active.get_mut(&number) {
             let progress = &active.progress;
             let next = progress.next(|source| {
                 let lane = self.lanes.get(&name(&progress.source(source).peer));
@@ -170,21 +176,25 @@ impl Driver {
             });
             match next {
                 Next::Wait => return,
+                Next::Ripen => {
+                    active.ripe_since.get_or_insert_with(Instant::now);
+                    return;
+                }
                 Next::Finish => return self.finish(number),
                 Next::Ask { hedge: true, .. } if self.hedges >= HEDGES_MIN.max(self.questions.len() / 2) => {
                     return;
                 }
-                Next::Ask { source, hedge } => self.ask(number, source, hedge),
+                Next::Ask { source, hedge, spare } => self.ask(number, source, hedge, spare),
             }
         }
     }
 
-    fn ask(&mut self, want: usize, source: usize, hedge: bool) {
+    fn ask(&mut self, want: usize, source: usize, hedge: bool, spare: bool) {
         let Some(active) = self.active.get_mut(&want) else {
             return;
         };
         let (now, Source { peer, key }) = (Instant::now(), active.progress.source(source).clone());
-        let number = active.progress.ask(source, hedge);
+        let number = active.progress.ask(source, hedge, spare);
         self.last_id += 1;
         let id = self.last_id;
         active.asked.push((id, now));
@@ -193,7 +203,7 @@ impl Driver {
             .lanes
             .entry(lane.clone())
             .or_insert_with(|| Lane::new(peer, now))
-            .add(id, key);
+            .add(id, key, spare);
         self.hedges += usize::from(hedge);
         self.questions.insert(
             id,
@@ -223,7 +233,7 @@ impl Driver {
                 }
                 let stop = CancellationToken::new();
                 let keys = batch.iter().map(|(_, key)| *key).collect();
-                let news = news(self.pool.clone(), lane.peer.clone(), keys, self.options.deadline);
+                let news = news(self.pool.clone(), lane.peer.clone(), keys, self.options);
                 let news = news.take_until(stop.clone().cancelled_owned());
                 self.news.push(news.map(move |news| (id, news)).boxed());
                 self.gets.insert(
@@ -382,9 +392,12 @@ fn news(
     pool: Pool,
     peer: Arc<Peer>,
     keys: Vec<ItemKey>,
-    deadline: Instant,
+    options: FetchOptions,
 ) -> impl futures::Stream<Item = News> + Send + 'static {
-    let opened = async move { pool.get(&peer, keys, deadline).await };
+    let opened = async move {
+        pool.get_sized(&peer, keys, options.item_len, options.deadline)
+            .await
+    };
     stream::once(opened).flat_map(|opened| match opened {
         Ok(items) => {
             let first = News::Opened(items.skipper());

@@ -16,7 +16,7 @@ pub(super) type QuestionId = u64;
 /// One peer.
 pub(super) struct Lane {
     pub(super) peer: Arc<Peer>,
-    waiting: VecDeque<(QuestionId, ItemKey)>,
+    waiting: VecDeque<Waiting>,
     /// Keys that it takes in one Get.
     max_keys: usize,
     /// Gets under way.
@@ -29,6 +29,14 @@ pub(super) struct Lane {
     failed: bool,
     last_arrival: Instant,
     spacing: Spacing,
+}
+
+/// A question that has not been sent.
+struct Waiting {
+    id: QuestionId,
+    key: ItemKey,
+    /// Beyond what its want needs.
+    spare: bool,
 }
 
 /// Time between arrivals while there is something to arrive: mean, and mean deviation from it.
@@ -74,8 +82,8 @@ impl Lane {
     }
 
     /// Queues a question and says how many stand before it.
-    pub(super) fn add(&mut self, id: QuestionId, key: ItemKey) -> usize {
-        self.waiting.push_back((id, key));
+    pub(super) fn add(&mut self, id: QuestionId, key: ItemKey, spare: bool) -> usize {
+        self.waiting.push_back(Waiting { id, key, spare });
         self.open += 1;
         self.open - 1
     }
@@ -83,12 +91,17 @@ impl Lane {
     /// Puts questions back that were too many for one Get.
     pub(super) fn put_back(&mut self, questions: Vec<(QuestionId, ItemKey)>, max_keys: usize) {
         self.max_keys = max_keys.max(1);
-        self.waiting.extend(questions);
+        let waiting = |(id, key)| Waiting {
+            id,
+            key,
+            spare: false,
+        };
+        self.waiting.extend(questions.into_iter().map(waiting));
     }
 
     /// Takes a question that need not be asked any more out of the queue.
     pub(super) fn withdraw(&mut self, id: QuestionId) {
-        self.waiting.retain(|(waiting, _)| *waiting != id);
+        self.waiting.retain(|waiting| waiting.id != id);
     }
 
     pub(super) fn arrived(&mut self, now: Instant, asked_at: Instant) {
@@ -128,15 +141,21 @@ impl Lane {
         let count = share.clamp(FETCH_KEYS_MIN, MAX_KEYS_PER_GET).min(self.max_keys);
         let (mut batch, mut later, mut keys) = (Vec::new(), VecDeque::new(), HashSet::new());
         while batch.len() < count
-            && let Some((id, key)) = self.waiting.pop_front()
+            && let Some(waiting) = self.waiting.pop_front()
         {
             // Two wants may want the same; a Get takes a key only once.
-            if keys.insert(key) {
-                batch.push((id, key));
+            if keys.insert(waiting.key) {
+                batch.push(waiting);
             } else {
-                later.push_back((id, key));
+                later.push_back(waiting);
             }
         }
+        // Peers answer in this order: what may not be needed any more by then comes last.
+        batch.sort_by_key(|waiting| waiting.spare);
+        let batch = batch
+            .into_iter()
+            .map(|Waiting { id, key, .. }| (id, key))
+            .collect();
         later.append(&mut self.waiting);
         self.waiting = later;
         self.gets += 1;
@@ -162,7 +181,7 @@ mod tests {
     fn batches_share_what_waits_and_keep_a_key_once() {
         let mut lane = lane();
         for id in 0..64 {
-            assert_eq!(lane.add(id, ItemKey::piece(0, id % 60)), id as usize);
+            assert_eq!(lane.add(id, ItemKey::piece(0, id % 60), false), id as usize);
         }
         let mut asked = Vec::new();
         while let Some(batch) = lane.next_get() {
@@ -172,11 +191,22 @@ mod tests {
         }
         assert_eq!((asked.len(), lane.gets), (64, FETCH_GETS_PER_PEER));
         lane.gets = 0;
-        lane.add(100, ItemKey::piece(0, 1));
-        lane.add(101, ItemKey::piece(0, 1));
+        lane.add(100, ItemKey::piece(0, 1), false);
+        lane.add(101, ItemKey::piece(0, 1), false);
         lane.withdraw(100);
         assert_eq!(lane.next_get().unwrap(), [(101, ItemKey::piece(0, 1))]);
         assert_eq!(lane.next_get(), None);
+    }
+
+    #[test]
+    fn spares_come_last_in_their_batch() {
+        let mut lane = lane();
+        for id in 0..8 {
+            lane.add(id, ItemKey::piece(0, id), id % 3 == 0);
+        }
+        let batch = lane.next_get().unwrap();
+        let order: Vec<_> = batch.into_iter().map(|(id, _)| id).collect();
+        assert_eq!(order, [1, 2, 4, 5, 7, 0, 3, 6]);
     }
 
     #[test]

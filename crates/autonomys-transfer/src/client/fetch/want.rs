@@ -10,6 +10,8 @@ use std::time::Duration;
 struct Question {
     source: usize,
     hedge: bool,
+    /// Asked for beyond what is needed.
+    spare: bool,
     /// Past the peer's usual time: it no longer counts as an answer that will come.
     late: bool,
     outcome: Option<(Outcome, usize, Duration)>,
@@ -18,7 +20,8 @@ struct Question {
 /// A want under way.
 pub(super) struct Progress {
     want: Want,
-    items: Vec<(ItemKey, Bytes)>,
+    /// What came, and whether it was asked for as a spare.
+    items: Vec<(ItemKey, Bytes, bool)>,
     questions: Vec<Question>,
 }
 
@@ -26,9 +29,17 @@ pub(super) struct Progress {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Ask this source.
-    Ask { source: usize, hedge: bool },
+    Ask {
+        source: usize,
+        /// Because another one is late.
+        hedge: bool,
+        /// Beyond those that are needed, should all of them come.
+        spare: bool,
+    },
     /// As many answers as needed are expected, or nobody is left to ask.
     Wait,
+    /// It is complete with a spare, and what the spare stands for is due any moment: parts that need no arithmetic to be put together.
+    Ripen,
     /// It is complete, or cannot become complete any more.
     Finish,
 }
@@ -50,7 +61,10 @@ impl Progress {
     pub(super) fn next(&self, avoided: impl Fn(usize) -> bool) -> Next {
         let missing = self.want.need.saturating_sub(self.items.len());
         if missing == 0 {
-            return Next::Finish;
+            return match self.is_better_due() {
+                true => Next::Ripen,
+                false => Next::Finish,
+            };
         }
         let (mut reachable, mut promised) = (HashSet::new(), HashSet::new());
         let (mut expected, mut late) = (0, 0);
@@ -72,7 +86,7 @@ impl Progress {
             .filter(|&source| {
                 let key = self.want.sources[source].key;
                 !self.questions.iter().any(|question| question.source == source)
-                    && !self.items.iter().any(|(delivered, _)| *delivered == key)
+                    && !self.items.iter().any(|(delivered, ..)| *delivered == key)
             })
             .collect();
         reachable.extend(open.iter().map(|&source| self.want.sources[source].key));
@@ -102,9 +116,16 @@ impl Progress {
             Some(source) => Next::Ask {
                 source,
                 hedge: late > 0,
+                spare: promised_enough,
             },
             None => Next::Wait,
         }
+    }
+
+    /// Whether a spare has come before one of those that it stands in for, which is not late.
+    fn is_better_due(&self) -> bool {
+        let is_due = |question: &Question| question.outcome.is_none() && !question.late && !question.spare;
+        self.items.iter().any(|(.., spare)| *spare) && self.questions.iter().any(is_due)
     }
 
     /// Whether this key is on its way, late or not.
@@ -115,10 +136,11 @@ impl Progress {
     }
 
     /// Notes that a source is asked and gives the number of the question.
-    pub(super) fn ask(&mut self, source: usize, hedge: bool) -> usize {
+    pub(super) fn ask(&mut self, source: usize, hedge: bool, spare: bool) -> usize {
         self.questions.push(Question {
             source,
             hedge,
+            spare,
             late: false,
             outcome: None,
         });
@@ -137,8 +159,9 @@ impl Progress {
                 let key = self.want.sources[source].key;
                 let length = bytes.len();
                 // The same key may come twice when one of the two was late.
-                if !self.items.iter().any(|(delivered, _)| *delivered == key) {
-                    self.items.push((key, bytes));
+                if !self.items.iter().any(|(delivered, ..)| *delivered == key) {
+                    let spare = self.questions[question].spare;
+                    self.items.push((key, bytes, spare));
                 }
                 (Outcome::Delivered, length)
             }
@@ -151,9 +174,13 @@ impl Progress {
     pub(super) fn finish(self, number: usize, unsettled: impl Fn(usize) -> Duration) -> Fetched {
         let Self {
             want,
-            items,
+            mut items,
             questions,
         } = self;
+        // Spares only in the place of what has not come.
+        items.sort_by_key(|(.., spare)| *spare);
+        items.truncate(want.need);
+        let items: Vec<_> = items.into_iter().map(|(key, bytes, _)| (key, bytes)).collect();
         let asked = questions
             .into_iter()
             .enumerate()
@@ -209,8 +236,8 @@ mod tests {
     /// Asks until there is nothing to ask; gives the sources and whether each was a hedge.
     fn ask_all(progress: &mut Progress) -> Vec<(usize, bool)> {
         let mut asked = Vec::new();
-        while let Next::Ask { source, hedge } = progress.next(|_| false) {
-            progress.ask(source, hedge);
+        while let Next::Ask { source, hedge, spare } = progress.next(|_| false) {
+            progress.ask(source, hedge, spare);
             asked.push((source, hedge));
         }
         asked
@@ -263,6 +290,32 @@ mod tests {
     }
 
     #[test]
+    fn a_spare_that_comes_first_waits_for_a_better_one_unless_that_is_late() {
+        let sources = [(1, 0), (2, 1), (3, 2)];
+        let arrive = |progress: &mut Progress, number| progress.settle(number, bytes(), Duration::ZERO);
+        let shards = |progress: Progress| -> Vec<u16> {
+            let fetched = progress.finish(0, |_| Duration::ZERO);
+            fetched.items.iter().map(|(key, _)| key.shard).collect()
+        };
+        for outcome in ["comes", "late", "missing"] {
+            let mut progress = want(2, 1, &sources);
+            assert_eq!(ask_all(&mut progress), [(0, false), (1, false), (2, false)]);
+            arrive(&mut progress, 0);
+            assert_eq!(progress.next(|_| false), Next::Wait);
+            arrive(&mut progress, 2);
+            assert_eq!(progress.next(|_| false), Next::Ripen);
+            match outcome {
+                "comes" => arrive(&mut progress, 1),
+                "late" => progress.mark_late(1),
+                _ => progress.settle(1, Err(Outcome::Missing), Duration::ZERO),
+            }
+            assert_eq!(progress.next(|_| false), Next::Finish, "{outcome}");
+            let expected = if outcome == "comes" { [0, 1] } else { [0, 2] };
+            assert_eq!(shards(progress), expected, "{outcome}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_completed_ends_at_once() {
         let mut progress = want(2, 0, &[(1, 0), (2, 1)]);
         assert_eq!(ask_all(&mut progress).len(), 2);
@@ -280,14 +333,16 @@ mod tests {
             progress.next(avoid_first),
             Next::Ask {
                 source: 1,
-                hedge: false
+                hedge: false,
+                spare: false
             }
         );
         assert_eq!(
             progress.next(|_| true),
             Next::Ask {
                 source: 0,
-                hedge: false
+                hedge: false,
+                spare: false
             }
         );
     }

@@ -80,6 +80,7 @@ fn whole(position: u64, bytes: Option<Bytes>) -> ItemCopy {
     ItemCopy {
         key: CacheKey::piece(PieceIndex::new(position)),
         bytes,
+        damaged: false,
     }
 }
 
@@ -101,6 +102,7 @@ fn shards(coding: ItemCoding, number: usize) -> Vec<ItemCopy> {
         .map(|(shard, bytes)| ItemCopy {
             key: coding.key(PieceIndex::new(POSITIONS[number]), shard),
             bytes: Some(bytes),
+            damaged: false,
         })
         .collect()
 }

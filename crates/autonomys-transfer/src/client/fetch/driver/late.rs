@@ -2,10 +2,29 @@
 
 use super::{Driver, Outcome};
 use crate::error::TransferError;
+use crate::limits::SPARE_GRACE;
 use std::collections::HashMap;
 use tokio::time::Instant;
 
 impl Driver {
+    /// Those that are complete with a spare have waited long enough for what it stands in for.
+    pub(super) fn finish_ripe_ones(&mut self) {
+        let is_ripe = |active: &super::Active| {
+            active
+                .ripe_since
+                .is_some_and(|since| since.elapsed() >= SPARE_GRACE)
+        };
+        let ripe: Vec<_> = self
+            .active
+            .iter()
+            .filter(|(_, active)| is_ripe(active))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in ripe {
+            self.finish(number);
+        }
+    }
+
     pub(super) fn look_for_late_ones(&mut self) {
         let now = Instant::now();
         let usual: HashMap<_, _> = self

@@ -1,32 +1,32 @@
-//! Keeps the copying of old items below a rate, so that readers go first.
+//! Keeps work that nobody waits for (copying of old items, looking for damage) below a rate, so that readers go first.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Copies no faster than so many bytes a second on average.
+/// So many bytes a second on average.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     per_second: u64,
-    /// Before this nothing more is copied.
+    /// Before this nothing more is done.
     free_at: Instant,
 }
 
 impl Pace {
     /// At least one byte a second.
-    pub(super) fn new(per_second: u64) -> Self {
+    pub(crate) fn new(per_second: u64) -> Self {
         Self {
             per_second: per_second.max(1),
             free_at: Instant::now(),
         }
     }
 
-    /// Waits until more may be copied.
-    pub(super) async fn wait(&self) {
+    /// Waits until more may be done.
+    pub(crate) async fn wait(&self) {
         tokio::time::sleep_until(self.free_at).await;
     }
 
-    /// So many bytes were copied since `started`.
-    pub(super) fn copied(&mut self, bytes: u64, started: Instant) {
+    /// So many bytes were copied, or read, since `started`.
+    pub(crate) fn copied(&mut self, bytes: u64, started: Instant) {
         let share = Duration::from_secs_f64(bytes as f64 / self.per_second as f64);
         // Time that was not used is not saved up for a burst.
         self.free_at = self.free_at.max(started) + share;
