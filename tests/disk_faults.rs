@@ -159,7 +159,7 @@ async fn one_bad_disk_hurts_no_other_and_comes_back_by_itself() {
         .await;
     assert!(!disks.farm("broken").join("plot.bin").exists());
     disks
-        .logged(&disks.plot_server, &["plot-server/sectors", "No space left"])
+        .logged(&disks.plot_server, &["plot-server/sectors", "no space is left"])
         .await;
     disks.spool_faults.lift();
     disks.plotted("sound").await;
