@@ -340,8 +340,8 @@ async fn check_signing(nodes: &mut Nodes) {
     for node in [&mut nodes.leading, &mut nodes.following] {
         let signing = node.status().await.unwrap().signing;
         println!("{}: {signing:?}", node.url);
-        if signing.signed > 0 {
-            let mean = Duration::from_micros(signing.total_us / signing.signed);
+        if let Some(mean) = signing.total_us.checked_div(signing.signed) {
+            let mean = Duration::from_micros(mean);
             assert!(mean < SIGNED_WITHIN, "signatures took {mean:?} on average");
         }
     }

@@ -9,10 +9,10 @@ mod field;
 mod ledger;
 mod plan;
 mod storm;
+
 use crate::support::oracle::Oracle;
 use crate::support::roles::{JobsFromOutside, PLOTTED_WITHIN, open_farm, plot_client};
 use crate::support::{DevChain, Process, TestCluster, Turn, caches, free_port};
-#[path = "../support/mod.rs"]
 use autonomys_cluster::{Role, identity};
 use field::{FarmFiles, Field};
 use ledger::Ledger;

@@ -156,7 +156,7 @@ async fn serve_all(machine: &Arc<Machine>, starts: Vec<Start>) -> Result<()> {
     let taking = {
         let (machine, idle) = (Arc::clone(machine), idle.clone());
         async move {
-            taking::run(machine, newcomers).await;
+            Box::pin(taking::run(machine, newcomers)).await;
             // From here on there is nothing to tell the clusters any more.
             idle.cancel();
         }

@@ -34,7 +34,9 @@ pub(super) async fn run(machine: Arc<Machine>, mut newcomers: mpsc::Receiver<Arc
                 tracing::error!(%error, "a plot job crashed; it is handed out again after its lease");
             }
         }
-        let Some((taken, served)) = clusters.next_job(&machine, &mut newcomers).await else {
+        // On the heap: it carries the questions to all clusters.
+        let next_job = Box::pin(clusters.next_job(&machine, &mut newcomers));
+        let Some((taken, served)) = next_job.await else {
             break;
         };
         let reservation = match reserve(&machine, &taken) {
@@ -124,7 +126,7 @@ impl Clusters {
                 }
                 let served = Arc::clone(&self.served[number]);
                 served.asks(true);
-                let answer = take(machine, &served, wait).await;
+                let answer = Box::pin(take(machine, &served, wait)).await;
                 served.asks(false);
                 let draining = *served.draining.borrow();
                 match answer? {
