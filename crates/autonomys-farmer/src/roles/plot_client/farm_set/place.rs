@@ -41,7 +41,10 @@ pub(super) struct Serving {
 
 /// A farm set aside.
 struct Aside {
+    /// Why it was set aside.
     reason: String,
+    /// Why it could not be opened again the last time.
+    last_attempt: Option<String>,
     since: Instant,
     /// The farm as it was; alive as long as somebody still works with it.
     was: Weak<Farm>,
@@ -75,6 +78,7 @@ impl Place {
             options,
             state: Mutex::new(State::SetAside(Aside {
                 reason,
+                last_attempt: None,
                 since: now,
                 was: Weak::new(),
                 identity: None,
@@ -108,7 +112,12 @@ impl Place {
             State::InService(_) => None,
             State::SetAside(aside) => Some(FarmAside {
                 directory: self.options.directory.clone(),
-                reason: aside.reason.clone(),
+                reason: match &aside.last_attempt {
+                    Some(attempt) if *attempt != aside.reason => {
+                        format!("{}; opened again in vain: {attempt}", aside.reason)
+                    }
+                    _ => aside.reason.clone(),
+                },
                 since: aside.since,
                 public_key: aside.identity.as_ref().map(|identity| identity.public_key()),
             }),
@@ -158,6 +167,7 @@ impl Place {
         let pause = pause(failures);
         *state = State::SetAside(Aside {
             reason: reason.to_string(),
+            last_attempt: None,
             since: now,
             was: Arc::downgrade(&serving.farm),
             identity: Some(serving.farm.shared_identity()),
@@ -187,7 +197,7 @@ impl Place {
         }
     }
 
-    /// The attempt failed: the pause until the next one, and whether the reason is another one than before.
+    /// The attempt failed: the pause until the next one, and whether it is another reason than before.
     pub(super) fn still_aside(&self, reason: &str) -> (Duration, bool) {
         match &mut *self.state.lock() {
             State::InService(_) => (Duration::ZERO, false),
@@ -196,10 +206,8 @@ impl Place {
                 aside.failures = aside.failures.saturating_add(1);
                 aside.retry_at = Instant::now() + pause;
                 aside.trying = false;
-                let is_news = aside.reason != reason;
-                if is_news {
-                    aside.reason = reason.to_string();
-                }
+                let before = aside.last_attempt.replace(reason.to_string());
+                let is_news = before.as_ref().unwrap_or(&aside.reason) != reason;
                 (pause, is_news)
             }
         }
