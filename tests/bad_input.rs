@@ -1,9 +1,7 @@
 //! Whatever is wrong with what a process is given: one sentence that says so, exit code 1, in bounded time, nothing damaged.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::cluster::RoleStart;
+use crate::support::{DEFAULT_CLUSTER, DevChain, Process, TestCluster, Turn, free_port};
 use autonomys_cluster::Role;
 use autonomys_cluster::settings::Settings;
 use autonomys_cluster::test_util::NatsConfig;
@@ -15,8 +13,6 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 use subspace_core_primitives::hashes::{Blake3Hash, blake3_hash};
-use support::cluster::RoleStart;
-use support::{DEFAULT_CLUSTER, DevChain, Process, TestCluster, Turn, free_port};
 
 /// Nothing is reached, so nothing takes long.
 const AT_ONCE: Duration = Duration::from_secs(10);
@@ -58,7 +54,7 @@ async fn malformed_arguments() {
     let directory = tempfile::tempdir().unwrap();
     let nats = "cluster --nats-server nats://127.0.0.1:1";
     let plot_client = format!("{nats} plot-client --reward-address {ADDRESS}");
-    let cases: [(String, &[&str]); 15] = [
+    let cases: [(String, &[&str]); 21] = [
         (format!("{plot_client} /mnt/nvme0"), &["path=/mnt/nvme0"]),
         (format!("{plot_client} path="), &["directory after path="]),
         (
@@ -100,6 +96,30 @@ async fn malformed_arguments() {
         (
             format!("{nats} plot-client --reward-address {ADDRESS}x path=/mnt/nvme0,sectors=1"),
             &["--reward-address"],
+        ),
+        (
+            format!("{nats} --cluster a:2 --cluster b proof-server"),
+            &["only a plot-server serves several clusters", "another process"],
+        ),
+        (
+            format!("{nats} --cluster a:0 plot-server /var/plot-server"),
+            &["\"0\"", "1 to 1000"],
+        ),
+        (
+            format!("{nats} --cluster a:2 --cluster a plot-server /var/plot-server"),
+            &["a is given twice"],
+        ),
+        (
+            format!("{nats} plot-server --cpu-affinity 0-3,x /var/plot-server"),
+            &["\"x\"", "0-15,32-47"],
+        ),
+        (
+            format!("{nats} proof-server --cpu-affinity 65535"),
+            &["may not use processor 65535", "it may use"],
+        ),
+        (
+            format!("{nats} plot-server --spool-size much /var/plot-server"),
+            &["\"much\"", "500GB"],
         ),
         (format!("{nats} plot-server"), &["DIR"]),
         (format!("{nats} plot-sever /var/plot-server"), &["plot-sever"]),

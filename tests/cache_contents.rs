@@ -1,9 +1,7 @@
 //! Damage on the disks of caches is never served, is found and repaired; and the utilities do what they say.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::caches::{CachesFromOutside, FILLED_WITHIN, items, start_cache, utility};
+use crate::support::{DevChain, TestCluster, Turn, free_port};
 use autonomys_cluster::Role;
 use autonomys_cluster::members::RoleStatus;
 use serde_json::Value;
@@ -11,8 +9,6 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use subspace_core_primitives::pieces::PieceIndex;
-use support::caches::{CachesFromOutside, FILLED_WITHIN, items, start_cache, utility};
-use support::{DevChain, TestCluster, Turn, free_port};
 
 /// Pieces of the one segment.
 const SEGMENT: u64 = 256;

@@ -1,9 +1,7 @@
 //! Caches join, restart and die while pieces are read all the time: the least that is possible moves, and nobody who reads notices.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::caches::{CachesFromOutside, FILLED_WITHIN, cache_status, items, start_cache};
+use crate::support::{DevChain, Process, TestCluster, Turn};
 use autonomys_cache::placement::{ShardTable, VirtualShard};
 use autonomys_cluster::messages::CacheItem;
 use autonomys_cluster::{InstanceId, Role};
@@ -11,8 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use subspace_core_primitives::pieces::PieceIndex;
-use support::caches::{CachesFromOutside, FILLED_WITHIN, cache_status, items, start_cache};
-use support::{DevChain, Process, TestCluster, Turn};
 
 /// Pieces of a segment.
 const SEGMENT: u64 = 256;

@@ -1,10 +1,8 @@
 //! The way of the history: a node that gives out no old pieces is exported, by a process that is killed twice on the way, and a
 //! full-piece-sharded-cache on the directory feeds a plot-server.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::roles::{PLOTTED_WITHIN, verify_farm};
+use crate::support::{DevChain, Roles, RolesPlan, TestCluster, Turn};
 use autonomys_cache::{ArchiveOptions, ArchiveStore};
 use autonomys_cluster::members::RoleStatus;
 use autonomys_command::logging::{LogFormat, LoggingArgs, start as start_log};
@@ -19,8 +17,6 @@ use std::time::{Duration, Instant};
 use subspace_core_primitives::pieces::{PIECE_SIZE, Piece, PieceIndex};
 use subspace_core_primitives::segments::{NUM_PIECES_IN_SEGMENT, SegmentIndex};
 use subspace_proof_of_space::ProofOfSpaceKind;
-use support::roles::{PLOTTED_WITHIN, verify_farm};
-use support::{DevChain, Roles, RolesPlan, TestCluster, Turn};
 use tokio_util::sync::CancellationToken;
 
 /// Segments of the chain.
@@ -83,7 +79,7 @@ impl Exporter {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["exporter", "--exact", "--ignored", "--nocapture"])
             .env(ARGUMENTS, arguments)
-            .env("XDG_CACHE_HOME", support::chain::cache_home())
+            .env("XDG_CACHE_HOME", crate::support::chain::cache_home())
             .env("RUST_LOG", "info,autonomys_export_piece=debug")
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())

@@ -1,9 +1,6 @@
 //! `dev` farms: one command starts every role as a process of its own, they win blocks, and nothing stays behind, however it ends.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::{Process, Turn};
 use autonomys_cluster::test_util::{default_binary, installed_binary};
 use autonomys_dev_node::chain::digest::BlockDigest;
 use autonomys_dev_node::store::block_log::BlockLog;
@@ -17,7 +14,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use subspace_core_primitives::PublicKey;
-use support::{Process, Turn};
 use tempfile::TempDir;
 
 /// The oldest NATS version that operators run, as `scripts/install-tools` pins it.
@@ -63,7 +59,10 @@ impl Dev {
         words.extend(arguments.iter().map(OsString::from));
         let variables = vec![
             ("AUTONOMYS_NATS_SERVER".to_string(), nats_server.into()),
-            ("XDG_CACHE_HOME".to_string(), support::chain::cache_home().into()),
+            (
+                "XDG_CACHE_HOME".to_string(),
+                crate::support::chain::cache_home().into(),
+            ),
             (MARK.to_string(), directory.path().into()),
         ];
         let process = Process::start(directory.path(), "dev", words, variables);
@@ -113,7 +112,7 @@ impl Dev {
             .into_iter()
             .flatten()
             .flatten()
-            .map(|log| support::process::tail(&log.path()))
+            .map(|log| crate::support::process::tail(&log.path()))
             .collect();
         format!("{}{}", self.process.tail(), tails.concat())
     }

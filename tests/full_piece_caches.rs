@@ -1,15 +1,11 @@
 //! Several full-piece caches share the work of bringing the history here, one of them holds a range of it only, and all that members
 //! fetch from each other is encrypted.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::caches::{CachesFromOutside, FILLED_WITHIN};
+use crate::support::{DevChain, Process, TestCluster, Turn};
 use autonomys_cluster::Role;
 use autonomys_cluster::members::{FullPieceStatus, MembersSnapshot, RoleStatus};
 use std::path::Path;
-use support::caches::{CachesFromOutside, FILLED_WITHIN};
-use support::{DevChain, Process, TestCluster, Turn};
 
 /// Pieces of a segment.
 const SEGMENT: u64 = 256;

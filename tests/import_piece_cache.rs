@@ -1,17 +1,13 @@
 //! Pieces that an official farmer has kept on its disk get into the caches, when the node has them no more.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::caches::{CachesFromOutside, FILLED_WITHIN, cache_status, start_cache};
+use crate::support::{DevChain, TestCluster, Turn};
 use autonomys_cluster::Role;
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 use subspace_core_primitives::hashes::blake3_hash;
 use subspace_core_primitives::pieces::{Piece, PieceIndex};
-use support::caches::{CachesFromOutside, FILLED_WITHIN, cache_status, start_cache};
-use support::{DevChain, TestCluster, Turn};
 
 /// Pieces of a segment.
 const SEGMENT: u64 = 256;

@@ -2,10 +2,10 @@
 //!
 //! A [`Gate`] between plot-server and plot-client and a frozen NATS hold the moments that would otherwise pass in milliseconds.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::roles::{
+    JobsFromOutside, PLOTTED_WITHIN, data_plane_port, first_job, open_farm, ticks_of_threads, verify_farm,
+};
+use crate::support::{DevChain, Gate, Process, Roles, RolesPlan, TestCluster, Turn};
 use autonomys_cluster::plot_jobs::JobState;
 use autonomys_farm::info::FarmInfo;
 use autonomys_farm::metadata_file::MetadataFile;
@@ -20,10 +20,6 @@ use subspace_core_primitives::PublicKey;
 use subspace_core_primitives::sectors::SectorIndex;
 use subspace_farmer_components::sector::sector_size;
 use subspace_proof_of_space::ProofOfSpaceKind;
-use support::roles::{
-    JobsFromOutside, PLOTTED_WITHIN, data_plane_port, first_job, open_farm, ticks_of_threads, verify_farm,
-};
-use support::{DevChain, Gate, Process, Roles, RolesPlan, TestCluster, Turn};
 
 /// Large enough that encoding and transfer take a while.
 const PIECES_IN_SECTOR: u16 = 20;
@@ -118,12 +114,12 @@ impl Plotting {
     /// File of a sector in the spool, and whether its description is there too.
     fn spooled(&self, sector: SectorIndex) -> Option<(PathBuf, bool)> {
         let name = format!("{}-{sector}-1", hex::encode(*self.public_key));
-        let path = self.cluster.path("plot-server/sectors").join(name);
-        let bytes = path.with_extension("sector");
-        bytes.exists().then(|| {
-            let finished = path.with_extension("done").exists();
-            (bytes, finished)
-        })
+        let directory = self.cluster.path("plot-server/sectors");
+        let bytes = fs::read_dir(&directory).ok()?.flatten().find_map(|entry| {
+            let file = entry.file_name().into_string().unwrap();
+            (file.starts_with(&format!("{name}.")) && file.ends_with(".sector")).then(|| entry.path())
+        })?;
+        Some((bytes, directory.join(format!("{name}.done")).exists()))
     }
 
     fn spool_files(&self) -> usize {
@@ -314,6 +310,21 @@ async fn the_plot_client_is_killed_at_every_stage() {
         drop(farm);
         client.restart();
     }
+    // What has come is not fetched again.
+    plotting
+        .cluster
+        .wait_until(
+            "a transfer goes on where it was stopped",
+            PLOTTED_WITHIN,
+            async || {
+                let output = client.output();
+                output
+                    .lines()
+                    .any(|line| line.contains("a transfer goes on where it was stopped"))
+                    .then_some(())
+            },
+        )
+        .await;
 
     // When a sector is on the disk and the record does not know yet: NATS does not answer.
     let sector = plotting.arriving_sector(&gate, size / 2).await;

@@ -1,8 +1,6 @@
 //! The files that operators copy: NATS configurations pass nats-server's own check, supervisor files the real Supervisor's parser.
 //! That the command lines in them are ours is a unit test of the command line.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
 use autonomys_cluster::MIN_MAX_PAYLOAD;
 use autonomys_cluster::test_util::installed_binary;
 use autonomys_test_support::{report_skipped, repository_root};

@@ -3,10 +3,8 @@
 //!
 //! `AUTONOMYS_TEST_PROOF_OF_SPACE=chia` does it with the real proof of space, which takes some minutes.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::roles::{erasure_coding, open_farm, plot_client};
+use crate::support::{DevChain, Roles, RolesPlan, TestCluster, Turn};
 use autonomys_cluster::members::RoleStatus;
 use autonomys_dev_node::chain::data::extract_data;
 use autonomys_farm::identity::Identity;
@@ -25,8 +23,6 @@ use subspace_farmer_components::plotting::sector_piece_indexes;
 use subspace_kzg::Kzg;
 use subspace_kzg::reference_string::ReferenceString;
 use subspace_proof_of_space::{ProofOfSpaceKind, proof_of_space};
-use support::roles::{erasure_coding, open_farm, plot_client};
-use support::{DevChain, Roles, RolesPlan, TestCluster, Turn};
 
 /// Names the proof of space.
 const VARIABLE: &str = "AUTONOMYS_TEST_PROOF_OF_SPACE";

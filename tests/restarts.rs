@@ -1,14 +1,10 @@
 //! NATS, the node and the controller are killed and come back: farming goes on by itself, and nobody else had to be restarted.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helper functions included.
-
-mod support;
-
+use crate::support::chain::best_number;
+use crate::support::roles::{PLOTTED_WITHIN, wait_for_rewards};
+use crate::support::{DevChain, Roles, RolesPlan, TestCluster, Turn};
 use autonomys_farm::info::FarmInfo;
 use std::time::Duration;
-use support::chain::best_number;
-use support::roles::{PLOTTED_WITHIN, wait_for_rewards};
-use support::{DevChain, Roles, RolesPlan, TestCluster, Turn};
 
 /// Blocks that have to come after each restart.
 const BLOCKS: usize = 2;

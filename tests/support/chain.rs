@@ -70,6 +70,32 @@ impl DevChain {
     }
 }
 
+/// Arguments of a node that follows the one at `leader_url`.
+pub(super) fn follower_arguments(
+    port: u16,
+    base_path: &Path,
+    leader_url: &str,
+    extra: &[&str],
+) -> Vec<OsString> {
+    let cache = cache_home().join("autonomys-farmer").join("segments");
+    let mut arguments: Vec<OsString> = vec![
+        "dev-node".into(),
+        "--base-path".into(),
+        base_path.into(),
+        "--cache-path".into(),
+        cache.into(),
+    ];
+    for (switch, value) in [
+        ("--rpc-listen-on", format!("127.0.0.1:{port}")),
+        ("--follow", leader_url.to_string()),
+    ] {
+        arguments.push(switch.into());
+        arguments.push(value.into());
+    }
+    arguments.extend(extra.iter().map(OsString::from));
+    arguments
+}
+
 /// Number of the best block.
 pub(crate) async fn best_number(node: &NodeClient) -> u32 {
     let header = node.header(None).await.unwrap();

@@ -1,6 +1,6 @@
 //! A cluster of real processes: nats-server, development chain, and whatever roles a test starts.
 
-use super::chain::DevChain;
+use super::chain::{DevChain, follower_arguments};
 use super::process::{Process, tail};
 use autonomys_cluster::members::{MembersSnapshot, MembersView};
 use autonomys_cluster::test_util::{NatsConfig, NatsServer};
@@ -89,6 +89,15 @@ impl TestCluster {
         let process = Process::start(&self.logs(), "dev-node", arguments, Vec::new());
         self.remember(&process);
         self.chain = Some((process, port));
+    }
+
+    /// Starts a second node, which follows the development chain, with further switches; returns it with its address.
+    pub(crate) fn start_follower(&self, extra: &[&str]) -> (Process, String) {
+        let port = free_port();
+        let arguments = follower_arguments(port, &self.path("follower"), &self.node_url(), extra);
+        let process = Process::start(&self.logs(), "follower", arguments, Vec::new());
+        self.remember(&process);
+        (process, format!("ws://127.0.0.1:{port}"))
     }
 
     /// A path below the test's own directory.
@@ -189,7 +198,8 @@ impl TestCluster {
         .await
     }
 
-    fn check_processes(&self, what: &str) {
+    /// Panics when a process has ended that nobody asked to.
+    pub(crate) fn check_processes(&self, what: &str) {
         let processes = self
             .processes
             .lock()

@@ -2,18 +2,20 @@
 //!
 //! Two blocks for one slot by one farm are equivocation, which the chain punishes. So a solution is recorded for one
 //! controller first, and nobody may give it to another one, unless it is recorded as certainly not received.
+//!
+//! Beside it stands a second bucket with the wins that became no solution, and why. It guards nothing, so it is written when there is time.
+
+mod record;
+
+pub use record::{
+    JournalRecord, MissReason, MissedWin, ProvedBy, SolutionCourse, SolutionKey, SolutionKeyError,
+    SolutionOutcome,
+};
 
 use crate::cluster::Cluster;
-use crate::codec::{Message, cut};
 use crate::ids::ControllerId;
-use crate::messages::NodeReply;
 use crate::store::{Bucket, BucketConfig, Created, Entry, StoreError};
-use parity_scale_codec::{Decode, Encode};
-use std::fmt;
 use std::time::Duration;
-use subspace_core_primitives::pieces::PieceOffset;
-use subspace_core_primitives::sectors::SectorIndex;
-use subspace_core_primitives::{PublicKey, SlotNumber};
 use thiserror::Error;
 
 /// A solution is worth nothing after seconds; a day leaves something to look at.
@@ -30,86 +32,13 @@ const BUCKET: BucketConfig = BucketConfig {
     max_age: KEEP,
 };
 
-/// Which solution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
-pub struct SolutionKey {
-    /// Farm.
-    pub public_key: PublicKey,
-    /// Slot.
-    pub slot: SlotNumber,
-    /// Sector.
-    pub sector_index: SectorIndex,
-    /// Piece in the sector.
-    pub piece_offset: PieceOffset,
-}
-
-impl fmt::Display for SolutionKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = hex::encode(self.public_key);
-        write!(
-            f,
-            "{key}.{}.{}.{}",
-            self.slot,
-            self.sector_index,
-            self.piece_offset.get()
-        )
-    }
-}
-
-/// What became of a solution.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub enum SolutionOutcome {
-    /// Recorded, and not known to have ended: it may have reached the node.
-    #[codec(index = 0)]
-    Pending,
-    /// The node took it.
-    #[codec(index = 1)]
-    Accepted,
-    /// The node answered with an error.
-    #[codec(index = 2)]
-    Refused {
-        /// JSON-RPC error code.
-        code: i32,
-        /// The node's words.
-        message: String,
-    },
-    /// Certainly not received by any node: nobody served the request, or the controller had no node.
-    #[codec(index = 3)]
-    NotReceived,
-    /// No answer: it may have reached the node. Final.
-    #[codec(index = 4)]
-    Unknown,
-}
-
-impl From<NodeReply> for SolutionOutcome {
-    fn from(reply: NodeReply) -> Self {
-        match reply {
-            NodeReply::Accepted => Self::Accepted,
-            NodeReply::Refused { code, message } => Self::Refused {
-                code,
-                message: cut(&message, NodeReply::MAX_MESSAGE),
-            },
-            NodeReply::NodeUnreachable => Self::NotReceived,
-        }
-    }
-}
-
-/// A solution in the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct JournalRecord {
-    /// Who got it.
-    pub controller: ControllerId,
-    /// Random number of the attempt, which tells one attempt from another one for the same controller.
-    attempt: u64,
-    /// What became of it.
-    pub outcome: SolutionOutcome,
-}
-
-impl Message for JournalRecord {
-    const NAME: &'static str = "solution record";
-    const VERSION: u8 = 1;
-    const MAX_SIZE: usize = 4 * 1024;
-}
+const MISSED: BucketConfig = BucketConfig {
+    name: "missed_wins",
+    description: "Wins that became no solution, and why",
+    // Some 200 bytes each; farms that miss slot after slot tell it every ten seconds.
+    max_bytes: 16 * 1024 * 1024,
+    max_age: KEEP,
+};
 
 /// Why a solution must not be sent.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
@@ -142,11 +71,14 @@ impl SendPermit {
         self.record.controller
     }
 
-    /// Records what became of it. Without this the outcome stays pending, which is as final as unknown.
+    /// Records what became of it, and how many milliseconds after the announcement that was known. Without this the outcome stays
+    /// pending, which is as final as unknown.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn settle(mut self, outcome: SolutionOutcome) -> Result<(), StoreError> {
+    pub async fn settle(mut self, outcome: SolutionOutcome, answered_ms: u32) -> Result<(), StoreError> {
+        let answered = !matches!(outcome, SolutionOutcome::Pending | SolutionOutcome::Unknown);
+        self.record.answered_ms = answered.then_some(answered_ms);
         self.record.outcome = outcome;
         // A conflict cannot be: only the permit's holder changes a pending record, and a permit is used once.
         self.bucket
@@ -160,6 +92,7 @@ impl SendPermit {
 #[derive(Debug, Clone)]
 pub struct SolutionJournal {
     bucket: Bucket<JournalRecord>,
+    missed: Bucket<MissedWin>,
 }
 
 impl SolutionJournal {
@@ -170,10 +103,11 @@ impl SolutionJournal {
     pub async fn open(cluster: &Cluster) -> Result<Self, StoreError> {
         Ok(Self {
             bucket: Bucket::open(cluster, &BUCKET).await?,
+            missed: Bucket::open(cluster, &MISSED).await?,
         })
     }
 
-    /// Records that the solution is about to be given to `controller`.
+    /// Records that the solution, which came about like this, is about to be given to `controller`.
     ///
     /// # Errors
     /// [`JournalError::AlreadySent`] when it was given to any controller before, except where it is recorded as
@@ -182,8 +116,9 @@ impl SolutionJournal {
         &self,
         key: &SolutionKey,
         controller: ControllerId,
+        course: SolutionCourse,
     ) -> Result<SendPermit, JournalError> {
-        let recording = self.record_in_time(key.to_string(), controller);
+        let recording = self.record_in_time(key.to_string(), controller, course);
         tokio::time::timeout(RECORD_TIMEOUT, recording)
             .await
             .map_err(|_| JournalError::Store(self.bucket.unavailable("no answer in time")))?
@@ -193,10 +128,13 @@ impl SolutionJournal {
         &self,
         key: String,
         controller: ControllerId,
+        course: SolutionCourse,
     ) -> Result<SendPermit, JournalError> {
         let record = JournalRecord {
             controller,
             attempt: rand::random(),
+            course,
+            answered_ms: None,
             outcome: SolutionOutcome::Pending,
         };
         loop {
@@ -231,5 +169,34 @@ impl SolutionJournal {
     /// [`StoreError`].
     pub async fn get(&self, key: &SolutionKey) -> Result<Option<JournalRecord>, StoreError> {
         Ok(self.bucket.get(&key.to_string()).await?.map(|entry| entry.value))
+    }
+
+    /// All solutions of the last day, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn solutions(&self) -> Result<Vec<(SolutionKey, JournalRecord)>, StoreError> {
+        let entries = self.bucket.entries(&[">".to_owned()]).await?;
+        let solutions = entries
+            .into_iter()
+            .filter_map(|Entry { key, value, .. }| Some((key.parse().ok()?, value)));
+        Ok(solutions.collect())
+    }
+
+    /// Records a win that became no solution. A win that is recorded already stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn record_missed(&self, missed: &MissedWin) -> Result<(), StoreError> {
+        self.missed.create(&missed.key(), missed).await.map(drop)
+    }
+
+    /// All missed wins of the last day, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn missed(&self) -> Result<Vec<MissedWin>, StoreError> {
+        let entries = self.missed.entries(&[">".to_owned()]).await?;
+        Ok(entries.into_iter().map(|entry| entry.value).collect())
     }
 }

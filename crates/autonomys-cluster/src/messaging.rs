@@ -61,6 +61,19 @@ pub enum Refusal {
         /// What the answerer knows.
         known: u8,
     },
+    /// It would not be done in the time that the asker has. Sent only to those whose request names a time.
+    #[codec(index = 4)]
+    #[error("it would take {needed_ms} ms more, and only {left_ms} ms are left")]
+    TooLate {
+        /// Milliseconds that it would take.
+        needed_ms: u32,
+        /// Milliseconds that the asker has.
+        left_ms: u32,
+    },
+    /// It works on this very request already; another member may do it as well. Sent only to those whose request names a time.
+    #[codec(index = 5)]
+    #[error("it works on the same request already")]
+    AlreadyWorking,
 }
 
 impl Refusal {
@@ -336,6 +349,11 @@ mod tests {
             Refusal::Invalid("a".to_owned()),
             Refusal::Failed("b".repeat(Refusal::MAX_REASON)),
             Refusal::UnknownVersion { found: 2, known: 1 },
+            Refusal::TooLate {
+                needed_ms: 400,
+                left_ms: u32::MAX,
+            },
+            Refusal::AlreadyWorking,
         ] {
             let reply = encode_reply::<NodeReply>(Err(refusal.clone()));
             assert_eq!(decode_reply::<NodeReply>(&reply), Ok(Err(refusal)));

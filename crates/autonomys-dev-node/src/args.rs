@@ -1,9 +1,10 @@
 //! Command line of a development node.
 
-use crate::config::{DevNodeConfig, RpcMethods, SlotPace};
+use crate::config::{DevNodeConfig, FollowConfig, RpcMethods, SlotPace};
 use crate::error::DevNodeError;
 use crate::faults::Fault;
 use crate::parameters::ChainParameters;
+use autonomys_node_rpc::url::websocket_url;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -97,6 +98,21 @@ pub struct DevNodeArgs {
     /// Fault to inject, as NAME[=VALUE][@FROM[..TO]] with slots FROM and TO; may repeat
     #[arg(long = "fault")]
     pub faults: Vec<Fault>,
+    /// Be a second node of the chain of the development node at this address, which decides what is in it
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with_all = [
+            "seed", "history_segments", "pieces_in_sector", "recent_segments", "recent_history_fraction", "min_sector_lifetime",
+            "confirmation_depth", "era_duration", "slot_probability", "initial_solution_range", "initial_plotted_pieces",
+            "adjust_from_block", "entropy_injection_interval", "pot_iterations", "proof_of_space", "slot_duration_ms",
+            "bytes_per_block", "data",
+        ]
+    )]
+    pub follow: Option<String>,
+    /// With --follow: be this many milliseconds behind that node, as on a slow network
+    #[arg(long, value_name = "MS", default_value_t = 0, requires = "follow", value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    pub follow_delay_ms: u64,
     /// Threads for archiving [default: all cores]
     #[arg(long)]
     pub archiving_threads: Option<usize>,
@@ -126,6 +142,13 @@ impl DevNodeArgs {
         let initial_solution_range = self
             .initial_solution_range
             .unwrap_or_else(|| pieces_to_solution_range(plotted_pieces, self.slot_probability));
+        let follow = match self.follow {
+            Some(url) => Some(FollowConfig {
+                url: websocket_url(&url).map_err(|error| DevNodeError::Configuration(error.to_string()))?,
+                delay: Duration::from_millis(self.follow_delay_ms),
+            }),
+            None => None,
+        };
         let cache_path = match self.cache_path {
             Some(path) => Some(path),
             None if self.no_cache => None,
@@ -164,6 +187,7 @@ impl DevNodeArgs {
             data: self.data,
             faults: self.faults,
             threads: self.archiving_threads,
+            follow,
         })
     }
 }
@@ -219,6 +243,27 @@ mod tests {
             (config.faults.len(), config.bytes_per_block, config.cache_path),
             (2, DEFAULT_DATA_RATE, None)
         );
+    }
+
+    #[test]
+    fn a_follower_takes_the_chain_from_its_leader() {
+        let config =
+            parse("--follow http://10.0.0.1:9944 --follow-delay-ms 300 --fault late-slots=5@3").unwrap();
+        let follow = FollowConfig {
+            url: "ws://10.0.0.1:9944".to_string(),
+            delay: Duration::from_millis(300),
+        };
+        assert_eq!((config.follow, config.faults.len()), (Some(follow), 1));
+        for (line, message) in [
+            ("--follow ws://10.0.0.1:9944 --seed other", "--seed"),
+            ("--follow ws://10.0.0.1:9944 --data x", "--data"),
+            ("--follow 10.0.0.1:9944", "no scheme"),
+            ("--follow-delay-ms 5", "--follow"),
+            ("--follow ws://10.0.0.1:9944 --follow-delay-ms 60001", "60001"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(message), "{line}: {error}");
+        }
     }
 
     #[test]

@@ -61,6 +61,18 @@ pub struct DevNodeConfig {
     pub faults: Vec<Fault>,
     /// Threads for archiving, `None` for all cores.
     pub threads: Option<usize>,
+    /// Node to follow instead of having a chain of one's own; consensus parameters, proof of space and length of a slot are then those of
+    /// its chain, and blocks get no data here.
+    pub follow: Option<FollowConfig>,
+}
+
+/// How another node is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowConfig {
+    /// Its address.
+    pub url: String,
+    /// How much later than that node this one is.
+    pub delay: Duration,
 }
 
 impl DevNodeConfig {
@@ -81,6 +93,7 @@ impl DevNodeConfig {
             data: None,
             faults: Vec::new(),
             threads: None,
+            follow: None,
         }
     }
 

@@ -72,6 +72,14 @@ pub enum DevNodeError {
     /// The proof-of-time chain cannot go on.
     #[error("proof of time: {0}")]
     ProofOfTime(String),
+    /// The node that was to be followed cannot be.
+    #[error("cannot follow the node at {url}: {reason}")]
+    Follow {
+        /// Its address.
+        url: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The node was stopped while it started, or a background computation ended without a result.
     #[error("the development node was stopped before it was ready")]
     Aborted,

@@ -7,6 +7,7 @@
 //! * [`DevNodeConfig`] and [`run`], or [`DevNode::start`] for a driver in the same process;
 //! * [`DevNodeArgs`]: the same as command-line options;
 //! * [`faults`]: everything that can be made to go wrong;
+//! * [`follow`]: a second node of the same chain, and [`client`] for what only development nodes can be asked;
 //! * [`chain::data::extract_data`]: the file that was put into blocks.
 //!
 //! See `docs/development-node.md`.
@@ -14,10 +15,12 @@
 pub mod archive;
 pub mod args;
 pub mod chain;
+pub mod client;
 pub mod config;
 pub mod consensus;
 pub mod error;
 pub mod faults;
+pub mod follow;
 pub mod node;
 pub mod parameters;
 pub mod rpc;
@@ -25,7 +28,8 @@ pub mod shared;
 pub mod store;
 
 pub use args::DevNodeArgs;
-pub use config::{DevNodeConfig, RpcMethods, SlotPace};
+pub use client::DevNodeClient;
+pub use config::{DevNodeConfig, FollowConfig, RpcMethods, SlotPace};
 pub use error::DevNodeError;
 pub use node::{Controls, DevNode, run};
 pub use parameters::ChainParameters;

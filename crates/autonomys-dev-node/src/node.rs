@@ -1,27 +1,29 @@
 //! A running node: opens or creates the chain, archives what is due, and starts clock, author and RPC.
 
+mod replay;
+
 use crate::archive::archiver::{ArchivingTools, ChainArchiver};
 use crate::archive::cache::SegmentCache;
 use crate::archive::segment_store::SegmentStore;
-use crate::chain::digest::BlockDigest;
 use crate::chain::genesis::genesis_block;
-use crate::chain::justification::PotJustification;
-use crate::config::{DevNodeConfig, SlotPace};
-use crate::consensus::author::{Author, CLAIM_QUEUE, Workshop, archive_up_to, archived_bytes};
+use crate::config::{DevNodeConfig, FollowConfig, SlotPace};
+use crate::consensus::author::{Author, ORDER_QUEUE, Order, Workshop, archive_up_to, archived_bytes};
 use crate::consensus::builder::DataSource;
 use crate::consensus::clock::{Clock, Pace};
 use crate::consensus::judge::Judge;
-use crate::consensus::pot::PotChain;
 use crate::consensus::runtime::RuntimeState;
 use crate::consensus::votes::VotePool;
 use crate::error::DevNodeError;
 use crate::faults::FaultControl;
-use crate::parameters::BLOCK_AUTHORING_DELAY;
+use crate::follow::{FollowState, Follower, find_leader};
+use crate::parameters::ChainParameters;
 use crate::rpc::server;
-use crate::shared::{BestBlock, RpcBehaviour, Shared};
+use crate::shared::{BestBlock, RpcBehaviour, Shared, SharedParts};
 use crate::store::block_log::BlockLog;
 use crate::store::directory::Directory;
+use futures::FutureExt;
 use parking_lot::Mutex;
+use replay::{replay, restore_pot, slot_of, stored};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -86,6 +88,18 @@ impl DevNode {
     /// # Errors
     /// See [`DevNodeError`].
     pub async fn start(config: DevNodeConfig, cancel: CancellationToken) -> Result<Self, DevNodeError> {
+        let follow = config.follow.clone();
+        let leader = match &follow {
+            Some(FollowConfig { url, .. }) => tokio::select! {
+                leader = find_leader(url, config.rpc_listen_on) => Some(leader?),
+                () = cancel.cancelled() => return Err(DevNodeError::Aborted),
+            },
+            None => None,
+        };
+        let config = match (&follow, &leader) {
+            (Some(follow), Some(leader)) => leader.adopt(&follow.url, config)?,
+            _ => config,
+        };
         let listener = server::bind(config.rpc_listen_on)?;
         let rpc_address = listener.local_addr().map_err(|source| DevNodeError::Listen {
             address: config.rpc_listen_on,
@@ -100,8 +114,8 @@ impl DevNode {
         };
         let Opened {
             shared,
-            author,
-            pot,
+            mut author,
+            orders,
             directory,
             change,
             last_slot,
@@ -112,30 +126,39 @@ impl DevNode {
             steps: Arc::clone(&steps),
             shared: Arc::clone(&shared),
         };
-        let (claims, waiting_claims) = mpsc::channel(CLAIM_QUEUE);
         let mut clock = Clock {
             shared: Arc::clone(&shared),
             directory: Arc::new(directory),
-            pot,
+            pot: Arc::clone(&shared.pot),
             change,
-            claims,
+            orders: shared.orders.clone(),
             pace: Pace::Manual(steps),
             held: Vec::new(),
         };
-        tokio::select! {
-            caught_up = clock.catch_up(last_slot) => caught_up?,
-            () = cancel.cancelled() => return Err(DevNodeError::Aborted),
+        if follow.is_none() {
+            tokio::select! {
+                caught_up = clock.catch_up(last_slot) => caught_up?,
+                () = cancel.cancelled() => return Err(DevNodeError::Aborted),
+            }
         }
         if pace == SlotPace::Timer {
             clock.pace = Pace::timer(slot_duration);
         }
         let genesis_hash = Blake3Hash(shared.genesis_hash);
+        let slots = match (follow, leader) {
+            (Some(FollowConfig { url, delay }), Some(leader)) => {
+                let (outlet, link) = Follower::outlet();
+                author.outlet = Some(outlet);
+                Follower::new(url, delay, clock, link).run(leader).boxed()
+            }
+            _ => clock.run().boxed(),
+        };
         let task = tokio::spawn(async move {
             tokio::select! {
                 () = cancel.cancelled() => Ok(()),
                 result = server::serve(listener, shared) => result,
-                result = clock.run() => result,
-                result = author.run(waiting_claims) => result,
+                result = slots => result,
+                result = author.run(orders) => result,
             }
         });
         Ok(Self {
@@ -177,7 +200,7 @@ pub async fn run(config: DevNodeConfig, cancel: CancellationToken) -> Result<(),
 struct Opened {
     shared: Arc<Shared>,
     author: Author,
-    pot: Arc<Mutex<PotChain>>,
+    orders: mpsc::Receiver<Order>,
     directory: Directory,
     change: watch::Receiver<Option<subspace_proof_of_time::PotParametersChange>>,
     last_slot: SlotNumber,
@@ -187,7 +210,7 @@ struct Opened {
 fn open(config: DevNodeConfig) -> Result<Opened, DevNodeError> {
     let parameters = Arc::new(config.chain_parameters()?);
     let data = DataSource::new(config.bytes_per_block, config.data.as_deref())?;
-    let directory = Directory::open(&config.base_path, &parameters)?;
+    let directory = open_directory(&config, &parameters)?;
     let tools = archiving_tools(&config)?;
     let genesis = genesis_block(&parameters.seed);
     let genesis_hash = genesis.header.hash();
@@ -209,28 +232,34 @@ fn open(config: DevNodeConfig) -> Result<Opened, DevNodeError> {
         }
     };
     let data_progress = log.data_progress(number).unwrap_or(0);
-    let pot = restore_pot(&log, &state, genesis_hash, &parameters)?;
+    let parent_slot = parent.map_or(0, |(_, slot)| slot);
+    let pot = restore_pot(&log, &state, parent_slot, genesis_hash, &parameters)?;
 
     let segments = Arc::new(SegmentStore::open(&directory.segments())?);
     let archiver = ChainArchiver::open(tools.clone(), Arc::clone(&segments), |number| {
         archived_bytes(&log, number)
     })?;
     let state = Arc::new(state);
-    let shared = Arc::new(Shared::new(
+    let pot = Arc::new(Mutex::new(pot));
+    let (order_sender, orders) = mpsc::channel(ORDER_QUEUE);
+    let shared = Arc::new(Shared::new(SharedParts {
         log,
-        Arc::clone(&segments),
-        BestBlock {
+        segments: Arc::clone(&segments),
+        best: BestBlock {
             hash: head.hash(),
             state: Arc::clone(&state),
         },
         genesis_hash,
-        Arc::new(FaultControl::new(config.faults.clone())),
-        RpcBehaviour {
+        pot: Arc::clone(&pot),
+        orders: order_sender,
+        faults: Arc::new(FaultControl::new(config.faults.clone())),
+        behaviour: RpcBehaviour {
             unsafe_allowed: config.unsafe_allowed(),
             official_pieces: config.official_pieces,
             slot_duration: config.slot_duration,
         },
-    ));
+        following: config.follow.map(|follow| FollowState::new(follow.url)),
+    }));
     let mut workshop = Workshop {
         judge: Judge {
             kzg: tools.kzg,
@@ -243,26 +272,50 @@ fn open(config: DevNodeConfig) -> Result<Opened, DevNodeError> {
     };
     archive_up_to(&mut workshop.archiver, &shared, number)?;
     let (change_sender, change) = watch::channel(state.pot_change);
-    let pot = Arc::new(Mutex::new(pot));
     let mut author = Author {
         shared: Arc::clone(&shared),
-        pot: Arc::clone(&pot),
+        pot,
         change: change_sender,
         state,
         head,
         parent,
         data_progress,
         workshop: Some(workshop),
+        outlet: None,
     };
     author.prepare_history()?;
     let last_slot = directory.read_slot();
     Ok(Opened {
         shared,
         author,
-        pot,
+        orders,
         directory,
         change,
         last_slot,
+    })
+}
+
+/// Opens the directory for a chain with these parameters, and says whose they are when it holds another chain.
+fn open_directory(config: &DevNodeConfig, parameters: &ChainParameters) -> Result<Directory, DevNodeError> {
+    let opened = Directory::open(&config.base_path, parameters);
+    opened.map_err(|error| match (error, &config.follow) {
+        (
+            DevNodeError::OtherChain {
+                path,
+                name,
+                stored,
+                given,
+            },
+            Some(FollowConfig { url, .. }),
+        ) => DevNodeError::Follow {
+            url: url.clone(),
+            reason: format!(
+                "its chain has {name} {given}, but {} holds a chain with {stored}; give another --base-path, or the address of a \
+                 node of that chain",
+                path.display()
+            ),
+        },
+        (error, _) => error,
     })
 }
 
@@ -288,74 +341,4 @@ fn archiving_tools(config: &DevNodeConfig) -> Result<ArchivingTools, DevNodeErro
         cache,
         history_segments: config.parameters.history_segments,
     })
-}
-
-fn stored<T>(item: Option<T>, number: u32) -> Result<T, DevNodeError> {
-    item.ok_or_else(|| DevNodeError::Inconsistent {
-        number,
-        reason: "it is not stored".to_string(),
-    })
-}
-
-fn slot_of(digest_items: &[Vec<u8>], number: u32) -> Result<SlotNumber, DevNodeError> {
-    let digest = BlockDigest::from_items(digest_items).ok_or_else(|| DevNodeError::Inconsistent {
-        number,
-        reason: "its digest cannot be decoded".to_string(),
-    })?;
-    Ok(digest.pre_digest.slot)
-}
-
-/// Executes one stored header.
-fn replay(
-    log: &BlockLog,
-    number: u32,
-    genesis_hash: [u8; 32],
-    state: &mut RuntimeState,
-) -> Result<(), DevNodeError> {
-    let inconsistent = |reason: String| DevNodeError::Inconsistent { number, reason };
-    let header = stored(log.header(number)?, number)?;
-    if number == 0 {
-        if header.hash() != genesis_hash {
-            return Err(inconsistent(
-                "it is the genesis block of another chain".to_string(),
-            ));
-        }
-        return Ok(());
-    }
-    if header.number != number || Some(header.parent_hash) != log.hash(number - 1) {
-        return Err(inconsistent(
-            "it does not continue the block before it".to_string(),
-        ));
-    }
-    let digest = BlockDigest::from_items(&header.digest_items)
-        .ok_or_else(|| inconsistent("its digest cannot be decoded".to_string()))?;
-    state.replay(&digest).map_err(inconsistent)
-}
-
-/// Proofs of time from the slot of the best block on, out of the justifications of the last blocks.
-fn restore_pot(
-    log: &BlockLog,
-    state: &RuntimeState,
-    genesis_hash: [u8; 32],
-    parameters: &crate::parameters::ChainParameters,
-) -> Result<PotChain, DevNodeError> {
-    let mut pot = PotChain::genesis(&genesis_hash, b"", parameters.pot_iterations()?);
-    let mut number = state.number;
-    while number > 0 {
-        let block = stored(log.block(number)?, number)?;
-        let slot = slot_of(&block.header.digest_items, number)?;
-        let justification =
-            PotJustification::find(&block.justifications).ok_or_else(|| DevNodeError::Inconsistent {
-                number,
-                reason: "its justification cannot be decoded".to_string(),
-            })?;
-        let last = slot + BLOCK_AUTHORING_DELAY;
-        pot.restore(&justification, last);
-        if (last + 1).saturating_sub(justification.checkpoints().len() as u64) <= state.slot + 1 {
-            break;
-        }
-        number -= 1;
-    }
-    pot.forget_up_to(state.slot);
-    Ok(pot)
 }

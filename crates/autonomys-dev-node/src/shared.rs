@@ -3,11 +3,15 @@
 use crate::archive::acknowledgements::Acknowledgements;
 use crate::archive::segment_store::SegmentStore;
 use crate::chain::json::header_to_json;
+use crate::consensus::author::Order;
 use crate::consensus::mailbox::Mailboxes;
+use crate::consensus::pot::PotChain;
+use crate::consensus::received::ReceivedSolutions;
 use crate::consensus::runtime::RuntimeState;
 use crate::consensus::signing::SigningDesk;
 use crate::error::DevNodeError;
-use crate::faults::FaultControl;
+use crate::faults::{FaultControl, FaultKind};
+use crate::follow::{FollowReport, FollowState};
 use crate::parameters::{BLOCK_AUTHORING_DELAY, ChainParameters};
 use crate::store::block_log::BlockLog;
 use autonomys_node_rpc::chain_types::RpcHeader;
@@ -15,10 +19,11 @@ use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::time::Duration;
 use subspace_core_primitives::hashes::Blake3Hash;
+use subspace_core_primitives::pot::PotCheckpoints;
 use subspace_core_primitives::rpc::{FarmerAppInfo, FarmerProtocolInfo, SlotInfo};
 use subspace_core_primitives::segments::{HistorySize, SegmentIndex};
 use subspace_core_primitives::{PublicKey, SlotNumber};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 /// Notifications buffered for one slow subscriber; what does not fit is lost to it, as with an official node.
 const NOTIFICATION_BUFFER: usize = 64;
@@ -59,8 +64,16 @@ pub struct Shared {
     pub segments: Arc<SegmentStore>,
     /// The best block as others see it.
     pub best: watch::Sender<BestBlock>,
+    /// Proofs of time.
+    pub pot: Arc<Mutex<PotChain>>,
+    /// New proofs for nodes that follow.
+    pub proofs: broadcast::Sender<(SlotNumber, PotCheckpoints)>,
+    /// To the author.
+    pub orders: mpsc::Sender<Order>,
     /// Solutions that wait.
     pub mailboxes: Mutex<Mailboxes>,
+    /// Solutions that were submitted.
+    pub received: ReceivedSolutions,
     /// The last slot that was handled.
     pub slot: watch::Sender<SlotNumber>,
     /// Slots for subscribers.
@@ -81,18 +94,46 @@ pub struct Shared {
     pub socket_generation: watch::Sender<u64>,
     /// Switches.
     pub behaviour: RpcBehaviour,
+    /// How following another node goes, `None` for a node with a chain of its own.
+    pub following: Option<watch::Sender<FollowState>>,
+}
+
+/// What [`Shared`] is put together from.
+pub struct SharedParts {
+    /// All blocks.
+    pub log: BlockLog,
+    /// All segments.
+    pub segments: Arc<SegmentStore>,
+    /// The best block.
+    pub best: BestBlock,
+    /// Hash of block 0.
+    pub genesis_hash: [u8; 32],
+    /// Proofs of time.
+    pub pot: Arc<Mutex<PotChain>>,
+    /// To the author.
+    pub orders: mpsc::Sender<Order>,
+    /// Injected faults.
+    pub faults: Arc<FaultControl>,
+    /// Switches.
+    pub behaviour: RpcBehaviour,
+    /// State of following at first.
+    pub following: Option<FollowState>,
 }
 
 impl Shared {
     /// Puts the parts together.
-    pub fn new(
-        log: BlockLog,
-        segments: Arc<SegmentStore>,
-        best: BestBlock,
-        genesis_hash: [u8; 32],
-        faults: Arc<FaultControl>,
-        behaviour: RpcBehaviour,
-    ) -> Self {
+    pub fn new(parts: SharedParts) -> Self {
+        let SharedParts {
+            log,
+            segments,
+            best,
+            genesis_hash,
+            pot,
+            orders,
+            faults,
+            behaviour,
+            following,
+        } = parts;
         Self {
             parameters: Arc::new(best.state.parameters().clone()),
             genesis_hash,
@@ -100,7 +141,11 @@ impl Shared {
             log: RwLock::new(log),
             segments,
             best: watch::Sender::new(best),
+            pot,
+            proofs: broadcast::Sender::new(NOTIFICATION_BUFFER),
+            orders,
             mailboxes: Mutex::default(),
+            received: ReceivedSolutions::default(),
             slot: watch::Sender::new(0),
             slots: broadcast::Sender::new(NOTIFICATION_BUFFER),
             heads: broadcast::Sender::new(NOTIFICATION_BUFFER),
@@ -111,7 +156,21 @@ impl Shared {
             last_key: Mutex::new(None),
             socket_generation: watch::Sender::new(0),
             behaviour,
+            following: following.map(watch::Sender::new),
         }
+    }
+
+    /// How following another node goes, `None` for a node with a chain of its own.
+    pub fn follow_report(&self) -> Option<FollowReport> {
+        let following = self.following.as_ref()?;
+        Some(following.borrow().report())
+    }
+
+    /// Whether the node says that it is syncing: because a fault says so, or because it is not where the node is that it follows.
+    pub fn is_syncing(&self) -> bool {
+        let following = self.following.as_ref();
+        self.faults.acts(&FaultKind::Syncing)
+            || following.is_some_and(|following| !following.borrow().is_up_to_date())
     }
 
     /// Number of segments that the node has.
@@ -121,7 +180,6 @@ impl Shared {
 
     /// What farmers ask for first.
     pub fn farmer_app_info(&self) -> FarmerAppInfo {
-        use crate::faults::FaultKind;
         let parameters = &self.parameters;
         let mut genesis_hash = self.genesis_hash;
         if self.faults.acts(&FaultKind::OtherGenesis) {
@@ -130,7 +188,7 @@ impl Shared {
         FarmerAppInfo {
             genesis_hash: Blake3Hash(genesis_hash),
             dsn_bootstrap_nodes: Vec::new(),
-            syncing: self.faults.acts(&FaultKind::Syncing),
+            syncing: self.is_syncing(),
             farming_timeout: self.behaviour.slot_duration * BLOCK_AUTHORING_DELAY as u32,
             protocol_info: FarmerProtocolInfo {
                 history_size: self.history_size(),

@@ -77,6 +77,29 @@ pub enum FarmError {
         /// Version found.
         version: String,
     },
+    /// The disk that belongs to a mount point is away.
+    #[error(
+        "{} belongs to the mount point {}, which /etc/fstab names and on which nothing is mounted; mount its disk",
+        path.display(), mount_point.display()
+    )]
+    NotMounted {
+        /// The farm directory.
+        path: PathBuf,
+        /// Where the disk belongs.
+        mount_point: PathBuf,
+    },
+    /// A farm that was there a moment ago is not.
+    #[error("the farm that was in {} is not there any more; is its disk mounted?", path.display())]
+    Gone {
+        /// The farm directory.
+        path: PathBuf,
+    },
+    /// No farm is in the directory.
+    #[error("there is no farm in {}; name the directory of a farm, and see whether its disk is mounted", path.display())]
+    NoFarm {
+        /// The directory.
+        path: PathBuf,
+    },
     /// More sectors were asked for than fit the file system.
     #[error(
         "{requested} sectors need {needed} in {}, but only {available} are free; {fitting} sectors fit: \
@@ -180,6 +203,28 @@ pub enum FarmError {
         /// Why.
         reason: String,
     },
+}
+
+impl FarmError {
+    /// Whether the disk is to blame, so that the same may succeed once somebody has seen to it: a file operation that failed for
+    /// another reason than missing rights or an impossible path, a damaged file, a disk that is away. Everything else is a
+    /// question of what was asked for.
+    pub fn is_the_disks(&self) -> bool {
+        use std::io::ErrorKind::{InvalidFilename, NotADirectory, PermissionDenied};
+        match self {
+            Self::Io { source, .. } => {
+                !matches!(source.kind(), PermissionDenied | NotADirectory | InvalidFilename)
+            }
+            Self::Damaged { .. } | Self::NotMounted { .. } | Self::Gone { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the disk has no room left. What is on it can be read all the same.
+    pub fn is_full_disk(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
 }
 
 /// Gives a file operation its name and place.

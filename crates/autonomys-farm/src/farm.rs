@@ -1,10 +1,11 @@
 //! A farm that is open: its sectors, what state each is in, and the files behind them.
 
+mod inspect;
 mod open;
 mod reading;
 mod writer;
 
-pub use open::{FarmOptions, SpaceRequest};
+pub use open::{FarmCheck, FarmOptions, SpaceRequest};
 pub use reading::WinningSector;
 pub use writer::SectorWriter;
 
@@ -37,7 +38,7 @@ pub enum SectorState {
 #[derive(Debug)]
 pub struct Farm {
     directory: PathBuf,
-    identity: Identity,
+    identity: Arc<Identity>,
     public_key_hash: Blake3Hash,
     info: FarmInfo,
     metadata: MetadataFile,
@@ -64,6 +65,11 @@ impl Farm {
         &self.identity
     }
 
+    /// The key pair, for who needs it longer than the farm is open.
+    pub fn shared_identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity)
+    }
+
     /// The public key that owns the plots.
     pub fn public_key(&self) -> PublicKey {
         self.info.public_key
@@ -82,6 +88,21 @@ impl Farm {
     /// Bytes of one sector.
     pub fn sector_size(&self) -> u64 {
         self.plot.sector_size()
+    }
+
+    /// Whether sectors are written past the page cache.
+    pub fn is_direct(&self) -> bool {
+        self.plot.is_direct()
+    }
+
+    /// Bytes of the farm's two large files that the file system has set no blocks aside for: 0 where it reserves.
+    pub fn unreserved_bytes(&self) -> u64 {
+        open::unreserved(&self.directory)
+    }
+
+    /// Bytes that are free on the farm's file system; 0 when it does not say.
+    pub fn free_bytes(&self) -> u64 {
+        open::free(&self.directory)
     }
 
     /// Sectors that the farm has room for.
@@ -131,3 +152,5 @@ impl Farm {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod write_tests;

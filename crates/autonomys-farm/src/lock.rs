@@ -13,6 +13,23 @@ pub struct FarmLock {
 }
 
 impl FarmLock {
+    /// Says whether another process has the farm in `directory`; makes nothing. A directory without a farm is free.
+    pub fn check(directory: &Path) -> Result<(), FarmError> {
+        let path = directory.join(info::FILE_NAME);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).at("open", &path),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(FarmError::InUse {
+                path: directory.to_path_buf(),
+            }),
+            Err(TryLockError::Error(error)) => Err(error).at("lock", &path),
+        }
+    }
+
     /// Locks the farm in `directory`, creating an empty file when there is none.
     pub fn take(directory: &Path) -> Result<Self, FarmError> {
         let path = directory.join(info::FILE_NAME);
@@ -54,7 +71,13 @@ mod tests {
             FarmLock::take(directory.path()),
             Err(FarmError::InUse { .. })
         ));
+        assert!(matches!(
+            FarmLock::check(directory.path()),
+            Err(FarmError::InUse { .. })
+        ));
         drop(lock);
+        FarmLock::check(directory.path()).expect("free again");
+        FarmLock::check(&directory.path().join("nowhere")).expect("nobody has it");
         FarmLock::take(directory.path()).expect("free again");
     }
 }

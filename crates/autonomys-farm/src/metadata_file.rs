@@ -36,6 +36,24 @@ pub struct MetadataHeader {
     pub plotted_sector_count: u16,
 }
 
+/// What stands in the place of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record {
+    /// Nothing: the sector is not plotted.
+    Empty,
+    /// Something with a wrong checksum.
+    Damaged,
+    /// A record.
+    Of {
+        /// Sector that it speaks of.
+        sector_index: SectorIndex,
+        /// Pieces of that sector.
+        pieces_in_sector: u16,
+        /// BLAKE3 of the whole record, to tell it from others.
+        checksum: [u8; 32],
+    },
+}
+
 impl MetadataFile {
     /// Opens the file of the farm in `directory`, making it when `create` is set, with room for `sectors` records.
     pub fn open(directory: &Path, sectors: u16, create: bool) -> Result<Self, FarmError> {
@@ -66,6 +84,38 @@ impl MetadataFile {
             crate::plot_file::allocate(&this.file, &this.path, metadata_file_size(sectors))?;
         }
         Ok(this)
+    }
+
+    /// Opens the file of a farm that there is, to write only if `write` is set.
+    pub fn open_existing(directory: &Path, write: bool) -> Result<Self, FarmError> {
+        let path = directory.join(FILE_NAME);
+        let file = File::options()
+            .read(true)
+            .write(write)
+            .open(&path)
+            .at("open", &path)?;
+        let length = file.metadata().at("read", &path)?.len();
+        let this = Self {
+            file,
+            path,
+            header: Mutex::new(()),
+        };
+        if length < RESERVED_METADATA {
+            return Err(this.damaged(format!("it has only {length} bytes")));
+        }
+        Ok(this)
+    }
+
+    /// Reads the header of the farm in `directory`, and nothing else.
+    pub fn read_header(directory: &Path) -> Result<MetadataHeader, FarmError> {
+        Self::open_existing(directory, false)?.header()
+    }
+
+    /// Writes the header as it is, durably: a disk that takes this takes writes.
+    pub fn probe(&self) -> Result<(), FarmError> {
+        let _raising = self.header.lock();
+        self.write_header(self.header()?)?;
+        self.sync()
     }
 
     fn damaged(&self, reason: String) -> FarmError {
@@ -124,8 +174,39 @@ impl MetadataFile {
         Ok(SectorMetadataChecksummed::decode(&mut bytes.as_slice()).ok())
     }
 
+    /// Says what stands in the place of a sector's record.
+    pub fn examine(&self, sector_index: SectorIndex) -> Result<Record, FarmError> {
+        let mut bytes = vec![0; SectorMetadataChecksummed::ENCODED_SIZE];
+        self.file
+            .read_exact_at(&mut bytes, Self::record_offset(sector_index))
+            .at("read", &self.path)?;
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(Record::Empty);
+        }
+        Ok(match SectorMetadataChecksummed::decode(&mut bytes.as_slice()) {
+            // What the official farmer puts in the place of a damaged record.
+            Ok(record) if record.0.s_bucket_sizes.iter().all(|size| *size == 0) => Record::Empty,
+            Ok(record) => Record::Of {
+                sector_index: record.0.sector_index,
+                pieces_in_sector: record.0.pieces_in_sector,
+                checksum: *blake3::hash(&bytes).as_bytes(),
+            },
+            Err(_) => Record::Damaged,
+        })
+    }
+
     /// Writes the record of a sector durably, then the header when the sector is new.
     pub fn commit(
+        &self,
+        sector_index: SectorIndex,
+        metadata: &SectorMetadataChecksummed,
+    ) -> Result<(), FarmError> {
+        self.write_record(sector_index, metadata)?;
+        self.raise_header(sector_index)
+    }
+
+    /// First half of [`Self::commit`]: the record.
+    pub(crate) fn write_record(
         &self,
         sector_index: SectorIndex,
         metadata: &SectorMetadataChecksummed,
@@ -133,7 +214,11 @@ impl MetadataFile {
         self.file
             .write_all_at(&metadata.encode(), Self::record_offset(sector_index))
             .at("write", &self.path)?;
-        self.sync()?;
+        self.sync()
+    }
+
+    /// Second half: the header.
+    pub(crate) fn raise_header(&self, sector_index: SectorIndex) -> Result<(), FarmError> {
         let _raising = self.header.lock();
         let header = self.header()?;
         if header.plotted_sector_count <= sector_index {

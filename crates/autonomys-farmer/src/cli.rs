@@ -88,6 +88,9 @@ mod tests {
             "util sharded-cache-benchmark --nats-servers nats://A:4222 --sectors 256 --epoch 1 --cache-item-type split-parity-piece",
             "util verify-piece --nats-server nats://A:4222 --nats-server nats://B:4222",
             "util cache-status --nats-server nats://A:4222 --cluster farm-2 --json",
+            "util benchmark audit path=/mnt/nvme0n1 --json",
+            "util benchmark prove --pieces-in-sector 4 --repeats 3",
+            "util solutions --nats-server nats://A:4222 --last 50 --json",
         ];
         for line in lines.into_iter().chain(utilities.map(str::to_string)) {
             let words = std::iter::once("autonomys-farmer").chain(line.split_whitespace());

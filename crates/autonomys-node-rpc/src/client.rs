@@ -2,11 +2,13 @@
 
 mod calls;
 mod headers;
+mod health;
 mod link;
 mod supervisor;
 
 pub(crate) use calls::optional;
 pub use headers::{ArchivedSegment, HeaderOrigin};
+pub use health::{NodeCondition, NodeHealth};
 
 use crate::url::websocket_url;
 use crate::{NodeRpcError, limits};
@@ -22,7 +24,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// How a [`NodeClient`] connects.
 #[derive(Debug, Clone)]
 pub struct NodeClientConfig {
-    /// Addresses of nodes (`ws`, `wss`, `http` or `https`); the first healthy one is used, the others stand by.
+    /// Addresses of nodes (`ws`, `wss`, `http` or `https`); the first healthy one is used, the others stand by. One that is in use stays
+    /// so until it is unwell and another one is not.
     pub urls: Vec<String>,
     /// Genesis hash of the chain to work on; without it the chain of the first node that answers.
     pub genesis_hash: Option<Blake3Hash>,
@@ -30,6 +33,8 @@ pub struct NodeClientConfig {
     pub farming: bool,
     /// No slot for this long while the node is not syncing counts as a dead subscription.
     pub silent_slots_after: Duration,
+    /// How often all nodes are looked at, those that stand by as well.
+    pub look_every: Duration,
 }
 
 impl NodeClientConfig {
@@ -40,6 +45,7 @@ impl NodeClientConfig {
             genesis_hash: None,
             farming: true,
             silent_slots_after: limits::SILENT_SLOTS_AFTER,
+            look_every: limits::LOOK_INTERVAL,
         }
     }
 }
@@ -95,6 +101,8 @@ struct Inner {
     urls: Vec<String>,
     farming: bool,
     silent_slots_after: Duration,
+    look_every: Duration,
+    health: watch::Sender<Vec<NodeHealth>>,
     genesis_hash: watch::Sender<Option<Blake3Hash>>,
     state: watch::Sender<ConnectionState>,
     link: watch::Sender<Option<Arc<Link>>>,
@@ -134,10 +142,18 @@ impl NodeClient {
             });
         }
         let cancel = cancel.child_token();
+        let health = urls.iter().map(|url| NodeHealth {
+            url: url.clone(),
+            condition: NodeCondition::Unknown,
+            looks: 0,
+            in_use: false,
+        });
         let inner = Arc::new(Inner {
+            health: watch::Sender::new(health.collect()),
             urls,
             farming: config.farming,
             silent_slots_after: config.silent_slots_after,
+            look_every: config.look_every,
             genesis_hash: watch::Sender::new(config.genesis_hash),
             state: watch::Sender::new(ConnectionState::Connecting {
                 attempts: 0,
@@ -151,6 +167,7 @@ impl NodeClient {
             cancel: cancel.clone(),
         });
         tokio::spawn(supervisor::run(Arc::clone(&inner)));
+        tokio::spawn(health::run(Arc::clone(&inner)));
         Ok(Self {
             inner,
             _stop_on_drop: Arc::new(cancel.drop_guard()),

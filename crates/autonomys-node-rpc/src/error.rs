@@ -1,5 +1,6 @@
 //! What can go wrong between us and a node.
 
+use crate::client::NodeCondition;
 use crate::wire;
 use std::time::Duration;
 
@@ -97,6 +98,14 @@ pub enum NodeRpcError {
         segment_index: u64,
         /// What does not fit.
         reason: String,
+    },
+    /// A node was given up for another one that is well.
+    #[error("the node at {url} {condition}, another one is healthy")]
+    GaveWay {
+        /// The address.
+        url: String,
+        /// How it is.
+        condition: NodeCondition,
     },
     /// The client was stopped.
     #[error("the node client was stopped")]

@@ -28,5 +28,6 @@ pub use chain_client::ChainClient;
 pub use chain_nature::ChainNature;
 pub use client::{
     AnnouncedSlot, ArchivedSegment, ConnectionState, HeaderOrigin, NodeClient, NodeClientConfig,
+    NodeCondition, NodeHealth,
 };
 pub use error::NodeRpcError;

@@ -23,8 +23,8 @@ pub const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// First pause before reconnecting.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(250);
-/// Longest pause before reconnecting.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// Longest pause before reconnecting: a slot, which is what it may cost to notice that a node is back.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// A connection that lived this long was healthy: the next pause starts at the minimum again.
 pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(10);
 /// Time for TCP, TLS and the WebSocket handshake together.
@@ -43,6 +43,12 @@ pub const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
 pub const BLOCK_TIMEOUT: Duration = Duration::from_secs(120);
 /// No slot for this long while the node is not syncing means that the subscription is dead.
 pub const SILENT_SLOTS_AFTER: Duration = Duration::from_secs(15);
+/// All nodes of a client are looked at this often.
+pub const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// A node that does not say who it is within this time counts as unreachable; one that is importing a block still does.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
+/// After this many looks in a row at which it was unwell a node gives way to one that is well: not because of one slow answer.
+pub const UNWELL_LOOKS: u32 = 2;
 /// A dead TCP connection is noticed by missing answers to pings sent this often.
 pub const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Without any traffic for this long after a ping the connection counts as dead.

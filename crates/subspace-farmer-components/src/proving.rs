@@ -16,5 +16,5 @@ mod request;
 
 pub use candidates::{ProofInput, ProvableCandidate, SolutionPart, provable_candidates, read_proof_input};
 pub use part::ProofPart;
-pub use prove::{ProvingError, prove};
+pub use prove::{ProvingError, check_request, prove, prove_with_table};
 pub use request::{ProofRequest, ProofRequestError, ProofRequestV0};

@@ -14,6 +14,9 @@ pub struct Arithmetic(pub(crate) Kind);
 pub(crate) enum Kind {
     /// One scalar at a time.
     Portable,
+    /// Four scalars at a time.
+    #[cfg(target_arch = "x86_64")]
+    Quads(crate::msm::Avx2),
     /// Eight scalars at a time.
     #[cfg(target_arch = "x86_64")]
     Lanes(crate::lanes::Token),
@@ -29,11 +32,15 @@ impl Arithmetic {
         match level {
             SimdLevel::Portable => Self::PORTABLE,
             #[cfg(target_arch = "x86_64")]
+            SimdLevel::Avx2 => {
+                crate::msm::Avx2::detect().map_or(Self::PORTABLE, |proof| Self(Kind::Quads(proof)))
+            }
+            #[cfg(target_arch = "x86_64")]
             SimdLevel::Avx512 => {
                 crate::lanes::Token::detect().map_or(Self::PORTABLE, |token| Self(Kind::Lanes(token)))
             }
             #[cfg(not(target_arch = "x86_64"))]
-            SimdLevel::Avx512 => Self::PORTABLE,
+            SimdLevel::Avx2 | SimdLevel::Avx512 => Self::PORTABLE,
         }
     }
 
@@ -47,6 +54,8 @@ impl Arithmetic {
     pub fn simd_level(self) -> SimdLevel {
         match self.0 {
             Kind::Portable => SimdLevel::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Quads(_) => SimdLevel::Avx2,
             #[cfg(target_arch = "x86_64")]
             Kind::Lanes(_) => SimdLevel::Avx512,
         }

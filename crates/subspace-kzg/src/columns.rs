@@ -5,6 +5,8 @@ mod portable;
 use crate::arithmetic::Kind;
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::LaneColumns;
+#[cfg(target_arch = "x86_64")]
+use crate::quads::QuadColumns;
 use crate::transform::{DomainError, check_domain, coset_powers, inverse_coset_powers, inverse_size};
 use crate::{Arithmetic, Scalar};
 use portable::PortableColumns;
@@ -25,6 +27,8 @@ pub struct Columns {
 enum Store {
     Portable(PortableColumns),
     #[cfg(target_arch = "x86_64")]
+    Quads(QuadColumns),
+    #[cfg(target_arch = "x86_64")]
     Lanes(LaneColumns),
 }
 
@@ -32,6 +36,8 @@ macro_rules! with_store {
     ($columns:expr, $store:ident => $result:expr) => {
         match $columns {
             Store::Portable($store) => $result,
+            #[cfg(target_arch = "x86_64")]
+            Store::Quads($store) => $result,
             #[cfg(target_arch = "x86_64")]
             Store::Lanes($store) => $result,
         }
@@ -49,6 +55,10 @@ impl Columns {
             #[cfg(target_arch = "x86_64")]
             Kind::Lanes(token) if rows <= crate::lanes::MAX_ROWS => {
                 Store::Lanes(LaneColumns::new(token, rows, width))
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Quads(proof) if rows <= crate::quads::MAX_ROWS => {
+                Store::Quads(QuadColumns::new(proof, rows, width))
             }
             _ => Store::Portable(PortableColumns::new(rows, width)),
         };

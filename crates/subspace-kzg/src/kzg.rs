@@ -79,9 +79,9 @@ impl Kzg {
         }
     }
 
-    /// Builds the fixed-base tables on `pool`, unless they exist already: seconds of computation and 48 MiB, shared by all
-    /// clones, that make every later commitment and witness many times as fast with [`SimdLevel::Avx512`] and almost twice as
-    /// fast otherwise. Results are the same.
+    /// Builds the fixed-base tables on `pool`, unless they exist already: seconds of computation and 48 MiB (64 with
+    /// [`SimdLevel::Avx2`]), shared by all clones, that make every later commitment and witness many times as fast with vectors
+    /// and almost twice as fast otherwise. Results are the same.
     #[must_use]
     pub fn with_precomputation(self, pool: &rayon::ThreadPool) -> Self {
         self.precompute(pool);

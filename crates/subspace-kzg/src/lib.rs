@@ -14,6 +14,8 @@ mod batch_affine;
 mod columns;
 mod commitment_batch;
 mod conversions;
+#[cfg(target_arch = "x86_64")]
+mod float_products;
 mod g1;
 mod kzg;
 #[cfg(target_arch = "x86_64")]
@@ -24,6 +26,8 @@ mod pairing;
 mod point_combinations;
 mod polynomial;
 mod product_tree;
+#[cfg(target_arch = "x86_64")]
+mod quads;
 mod scalar;
 mod simd;
 mod table_store;

@@ -1,16 +1,22 @@
 //! Multi-scalar multiplication: a general one, and one over a fixed base with precomputed tables.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod digits;
 mod fixed_base;
 mod huge_pages;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
+#[cfg(target_arch = "x86_64")]
+mod instructions;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod sums;
 mod weights;
 
 pub(crate) use fixed_base::FixedBaseTables;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use ifma::Ifma;
+pub(crate) use {avx2::Avx2, ifma::Ifma};
 
 use crate::Scalar;
 use crate::g1::G1Point;

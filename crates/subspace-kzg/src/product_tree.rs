@@ -3,6 +3,8 @@
 use crate::arithmetic::Kind;
 #[cfg(target_arch = "x86_64")]
 use crate::lanes;
+#[cfg(target_arch = "x86_64")]
+use crate::quads;
 use crate::transform::{self, DomainError};
 use crate::{Arithmetic, Scalar};
 use rayon::prelude::*;
@@ -54,6 +56,11 @@ impl Arithmetic {
             Kind::Lanes(token) if roots.len() >= lanes::MIN_ROOTS => {
                 lanes::monic_products(token, roots, parallel);
                 roots.len() / 8
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Quads(proof) if roots.len() >= quads::MIN_ROOTS => {
+                quads::monic_products(proof, roots, parallel);
+                roots.len() / 4
             }
             _ => {
                 let node = roots.len().min(LEAF_ROOTS);

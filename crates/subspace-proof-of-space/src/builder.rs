@@ -168,7 +168,13 @@ impl<Kern: Kernel> Join<'_, Kern> {
         let kernel = self.kernel;
         let limit = self.plan.bucket_limit;
         run(self.plan.pool, tasks, |((scratch, chains), (buckets, kept))| {
-            chains.reset::<CHILD>(NUM_X as usize / parts);
+            let expected = NUM_X as usize / parts;
+            chains.reset::<CHILD>(expected);
+            if TABLE == 6 {
+                // Its records are shorter than those of the table that was here before, and it is now that all tables together take
+                // most memory.
+                chains.give_back_beyond::<CHILD>(expected);
+            }
             scratch.join::<_, TABLE, WORDS, KEEP>(kernel, parents, buckets, limit, kept, |output, len| {
                 let records = output.buckets[..len].iter().zip(&output.records[..len]);
                 chains.extend::<CHILD>(records.map(|(&bucket, record)| {
@@ -189,7 +195,7 @@ impl<Kern: Kernel> Join<'_, Kern> {
             children,
             ..
         } = &mut *self.workspace;
-        // Table 7 goes nowhere near them, and it is now that a table takes most memory.
+        // Table 7 goes nowhere near them.
         children.iter_mut().for_each(Chains::give_back);
         let parts = children.len();
         let mut kept = Kept::new(parents, 1, memory);

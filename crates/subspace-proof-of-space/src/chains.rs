@@ -47,14 +47,25 @@ impl Chains {
         self.cursors.fill(0);
         self.blocks.fill(0);
         self.used_blocks = 1;
-        // Half a block more for every bucket, and 1/16 because table sizes vary.
-        let blocks = (expected + expected / 16) / BLOCK + NUM_BUCKETS / 2 + 2;
-        self.reserve::<W>(blocks);
+        self.reserve::<W>(Self::blocks_for(expected));
     }
 
     /// Gives the memory of all records back until the next [`Chains::reset`].
     pub(crate) fn give_back(&mut self) {
         give_back(&mut self.words);
+    }
+
+    /// Gives back what about `expected` records of `W` words do not need. More records are possible, as ever.
+    pub(crate) fn give_back_beyond<const W: usize>(&mut self, expected: usize) {
+        let needed = Self::blocks_for(expected) * BLOCK * W;
+        if let Some(rest) = self.words.get_mut(needed..) {
+            give_back(rest);
+        }
+    }
+
+    /// Blocks for about that many records: half a block more for every bucket, and 1/16 because table sizes vary.
+    fn blocks_for(expected: usize) -> usize {
+        (expected + expected / 16) / BLOCK + NUM_BUCKETS / 2 + 2
     }
 
     /// Makes place for that many blocks.

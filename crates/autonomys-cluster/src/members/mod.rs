@@ -14,7 +14,7 @@ mod view;
 pub use record::{IncompatibleMember, Member, MemberKey, PROTOCOL_VERSION};
 pub use status::{
     CacheStatus, ControllerStatus, FullPieceStatus, PlotClientStatus, PlotServerStatus, ProofServerStatus,
-    RoleStatus, SegmentRange,
+    RoleStatus, SegmentRange, StageStatus,
 };
 pub use view::{MembersSnapshot, MembersView};
 
@@ -123,14 +123,12 @@ impl Membership {
 
     /// Changes this instance's record; what changed is announced at once.
     pub fn update(&self, change: impl FnOnce(&mut Member)) {
-        self.own.send_if_modified(|member| {
-            let before = member.clone();
-            change(member);
-            // Who we are is fixed for the run.
-            member.id = before.id;
-            member.run = before.run;
-            *member != before
-        });
+        self.own_record().update(change);
+    }
+
+    /// This instance's record, for others who change it.
+    pub fn own_record(&self) -> OwnRecord {
+        OwnRecord(self.own.clone())
     }
 
     /// Says goodbye and stops.
@@ -162,6 +160,24 @@ impl Drop for Membership {
     fn drop(&mut self) {
         self.stop.cancel();
         self.task.abort();
+    }
+}
+
+/// The record of this process's own instance. Cheap to clone; changes after the end of the [`Membership`] are heard by nobody.
+#[derive(Debug, Clone)]
+pub struct OwnRecord(watch::Sender<Member>);
+
+impl OwnRecord {
+    /// Changes the record; what changed is announced at once.
+    pub fn update(&self, change: impl FnOnce(&mut Member)) {
+        self.0.send_if_modified(|member| {
+            let before = member.clone();
+            change(member);
+            // Who we are is fixed for the run.
+            member.id = before.id;
+            member.run = before.run;
+            *member != before
+        });
     }
 }
 

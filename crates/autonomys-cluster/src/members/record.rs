@@ -11,7 +11,7 @@ use parity_scale_codec::{Decode, DecodeAll, Encode};
 use std::fmt;
 
 /// Version of everything members say to each other. Members of another version are shown and refused by name.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
 /// Most bytes of an announcement: some hundred addresses and facts.
 const MAX_SIZE: usize = 64 * 1024;
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(
             other.to_string(),
             format!(
-                "{} on gpu-1 (release 1.2.3) speaks cluster protocol 9, this process 2; bring both to the same release",
+                "{} on gpu-1 (release 1.2.3) speaks cluster protocol 9, this process 3; bring both to the same release",
                 member.id
             )
         );

@@ -142,8 +142,35 @@ pub struct PlotServerStatus {
     pub busy: u32,
     /// Finished sectors waiting to be fetched.
     pub spooled: u32,
+    /// Bytes that they take on disk.
+    pub spooled_bytes: u64,
     /// Sectors finished since the start.
     pub sectors: u64,
+    /// Attempts that made no progress and were begun again, since the start.
+    pub restarts: u64,
+    /// Why no job is taken at the moment; empty when one would be.
+    pub holds_back: String,
+    /// What happens to the sectors in hand, the furthest first.
+    pub stages: Vec<StageStatus>,
+}
+
+/// One sector on its way through a plot-server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub struct StageStatus {
+    /// `fetch`, `encode`, `spool` or `deliver`.
+    pub stage: String,
+    /// The sector: beginning of its farm's public key, and its index.
+    pub sector: String,
+    /// How far the stage is, in pieces, records or bytes.
+    pub done: u64,
+    /// Where it ends.
+    pub total: u64,
+    /// What it waits for; empty while it works.
+    pub waits_for: String,
+    /// Milliseconds since it last came further.
+    pub idle_ms: u64,
+    /// Attempts of this job that were begun again.
+    pub restarts: u32,
 }
 
 /// A plot-client.

@@ -2,6 +2,7 @@
 
 use super::{QueueRequest, Request};
 use crate::codec::Message;
+use crate::ids::InstanceId;
 use parity_scale_codec::{Decode, Encode};
 use std::time::Duration;
 
@@ -16,13 +17,16 @@ const PROOF_REPLY_SIZE: usize = 4 * 1024;
 /// Everything a proof-server needs, in the encoding of the proving library.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct ProofRequest {
+    /// Milliseconds, from the moment it is received, after which the proof is worth nothing. No point in time: clocks differ.
+    pub within_ms: u32,
     /// Opaque here.
     pub payload: Vec<u8>,
 }
 
 impl Message for ProofRequest {
     const NAME: &'static str = "proof";
-    const VERSION: u8 = 1;
+    /// 2: with the time that is left.
+    const VERSION: u8 = 2;
     const MAX_SIZE: usize = PROOF_REQUEST_SIZE;
 }
 
@@ -36,12 +40,15 @@ impl QueueRequest for ProofRequest {}
 /// The proof part.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct ProofReply {
+    /// Who made it.
+    pub server: InstanceId,
     /// Opaque here.
     pub payload: Vec<u8>,
 }
 
 impl Message for ProofReply {
     const NAME: &'static str = "proof reply";
-    const VERSION: u8 = 1;
+    /// 2: with the name of the proof-server.
+    const VERSION: u8 = 2;
     const MAX_SIZE: usize = PROOF_REPLY_SIZE;
 }

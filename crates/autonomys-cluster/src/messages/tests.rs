@@ -104,12 +104,14 @@ fn proof_requests_fit_the_server() {
     // 32 768 chunks of 32 bytes and a bitmap of 65 536 bits.
     assert!(
         encode(&ProofRequest {
+            within_ms: u32::MAX,
             payload: vec![1; (1 << 20) + (1 << 13) + 4096]
         })
         .is_ok()
     );
     assert!(
         encode(&ProofRequest {
+            within_ms: 0,
             payload: vec![1; ProofRequest::MAX_SIZE]
         })
         .is_err()

@@ -124,20 +124,43 @@ impl PlotJobs {
         .await
     }
 
-    /// Gives a parked job a fresh start. `false` when it is not parked.
+    /// Gives a parked job a fresh start; that it was parked is remembered. `false` when it is not parked.
     ///
     /// # Errors
     /// [`StoreError`]; trying again is safe.
     pub async fn retry_parked(&self, id: &JobId) -> Result<bool, StoreError> {
+        self.unpark(id, |parkings| parkings).await
+    }
+
+    /// The operator has mended what was wrong: gives a parked job a fresh start as if it had never been parked. `false` when
+    /// it is not parked.
+    ///
+    /// # Errors
+    /// [`StoreError`]; trying again is safe.
+    pub async fn revive_parked(&self, id: &JobId) -> Result<bool, StoreError> {
+        self.unpark(id, |_| 0).await
+    }
+
+    async fn unpark(&self, id: &JobId, parkings: impl Fn(u16) -> u16) -> Result<bool, StoreError> {
         self.change(id, |record| match record.state {
             JobState::Parked { .. } => {
                 let mut record = record.with_state(JobState::Wanted);
                 record.attempts = 0;
+                record.parkings = parkings(record.parkings);
                 Some(record)
             }
             _ => None,
         })
         .await
+    }
+
+    /// Removes a parked job; its farm queues the sector anew. `false` when it is not parked.
+    ///
+    /// # Errors
+    /// [`StoreError`]; cancelling again is safe.
+    pub async fn cancel_parked(&self, id: &JobId) -> Result<bool, StoreError> {
+        self.remove_if(id, |state| matches!(state, JobState::Parked { .. }))
+            .await
     }
 
     /// Replaces the record by what `next` makes of it, unless that is nothing, and hands the job out if it is wanted then.

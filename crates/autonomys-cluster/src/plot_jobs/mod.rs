@@ -15,9 +15,11 @@
 //!
 //! A lease is not a time on anybody's clock: a holder shows that it works by changing its record, and a sweeper that has
 //! seen the same revision for [`JobTimes::lease`] on its own clock takes the job back. Every queue message names a job
-//! only; a message whose record is not wanted is dropped by whoever receives it.
+//! only; a message whose record is not wanted is dropped by whoever receives it. So a job may also be taken without its
+//! message: that is how [`fair`] lets farms take turns.
 
 mod client;
+mod fair;
 mod queue;
 mod record;
 mod server;
@@ -25,13 +27,15 @@ mod sweep;
 
 pub use client::{JobEvent, JobWatch, WantOutcome};
 pub use record::{
-    JobId, JobRecord, JobState, MAX_ADDRESSES, MAX_ATTEMPTS, MAX_METADATA, MAX_REASON, PlotJob, ReadySector,
+    JobId, JobIdError, JobRecord, JobState, MAX_ADDRESSES, MAX_ATTEMPTS, MAX_METADATA, MAX_REASON, PlotJob,
+    ReadySector,
 };
 pub use server::{JobLost, SpoolVerdict, TakenJob};
 pub use sweep::{SweepReport, Sweeper};
 
 use crate::cluster::Cluster;
 use crate::store::{Bucket, BucketConfig, StoreError};
+use fair::Turns;
 use queue::Queue;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -93,6 +97,8 @@ pub struct PlotJobs {
     queue: Queue,
     /// Keys of the jobs that this process works on, so that it recognises those it has forgotten in a crash.
     held: Arc<Mutex<BTreeSet<String>>>,
+    /// Whose turn it is.
+    turns: Arc<Mutex<Turns>>,
 }
 
 impl PlotJobs {
@@ -107,6 +113,7 @@ impl PlotJobs {
             bucket: Bucket::open(cluster, &BUCKET).await?,
             queue: Queue::open(cluster, &times).await?,
             held: Arc::default(),
+            turns: Arc::default(),
         })
     }
 

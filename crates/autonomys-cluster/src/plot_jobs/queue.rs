@@ -27,6 +27,15 @@ const MAX_ACK_PENDING: i64 = 10_000;
 /// The server forgets message ids after this; a wish that is sent twice comes twice within seconds.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
+/// A message that was handed to us.
+pub(super) struct Handed {
+    /// The job it names.
+    pub(super) key: String,
+    /// Messages behind it that nobody has been handed yet.
+    pub(super) behind: u64,
+    pub(super) message: Message,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
     object: Object,
@@ -91,8 +100,8 @@ impl Queue {
         }
     }
 
-    /// Waits up to `wait` for the next message; also returns the key it names.
-    pub(super) async fn next(&self, wait: Duration) -> Result<Option<(String, Message)>, StoreError> {
+    /// Waits up to `wait` for the next message.
+    pub(super) async fn next(&self, wait: Duration) -> Result<Option<Handed>, StoreError> {
         let consumer = self.consumer.read().await.clone();
         let received = async {
             let mut batch = consumer
@@ -114,7 +123,11 @@ impl Queue {
                     .subject
                     .strip_prefix(&self.subject_prefix)
                     .unwrap_or_default();
-                (key.to_owned(), message)
+                Handed {
+                    key: key.to_owned(),
+                    behind: message.info().map_or(0, |info| info.pending),
+                    message,
+                }
             })),
             Err(error) => {
                 self.mend().await;

@@ -4,11 +4,15 @@ use crate::codec::{Message, cut};
 use crate::ids::{InstanceId, SessionKey};
 use parity_scale_codec::{Decode, Encode};
 use std::fmt;
+use std::mem::discriminant;
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 use subspace_core_primitives::PublicKey;
 use subspace_core_primitives::hashes::Blake3Hash;
 use subspace_core_primitives::rpc::FarmerProtocolInfo;
 use subspace_core_primitives::sectors::SectorIndex;
 use subspace_core_primitives::segments::HistorySize;
+use thiserror::Error;
 
 /// Times a job may be taken before it is parked for the operator: a sector that ten servers could not plot will not be
 /// plotted by the eleventh.
@@ -60,6 +64,19 @@ impl JobId {
     /// Filter that matches all jobs of a farm.
     pub(super) fn farm_filter(public_key: &PublicKey) -> String {
         format!("{}.>", hex::encode(public_key))
+    }
+}
+
+/// A text that names no job.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} names no plot job, which reads <public key of the farm>.<sector>.<history size>")]
+pub struct JobIdError(String);
+
+impl FromStr for JobId {
+    type Err = JobIdError;
+
+    fn from_str(key: &str) -> Result<Self, JobIdError> {
+        Self::parse(key).ok_or_else(|| JobIdError(key.to_owned()))
     }
 }
 
@@ -147,8 +164,12 @@ pub struct JobRecord {
     pub job: PlotJob,
     /// Where it is.
     pub state: JobState,
+    /// Unix time in milliseconds since when it is where it is, by the clock of whoever brought it there; for people only.
+    pub since: u64,
     /// Times it was taken and did not become ready.
     pub attempts: u16,
+    /// Times it was parked since it was queued or an operator had it tried again.
+    pub parkings: u16,
     /// Why the last attempt ended, if one did.
     pub last_failure: Option<String>,
     /// The server whose finished sector was rejected last: it must not offer that one again.
@@ -159,7 +180,7 @@ pub struct JobRecord {
 
 impl Message for JobRecord {
     const NAME: &'static str = "plot job record";
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
     const MAX_SIZE: usize = MAX_METADATA + 16 * 1024;
 }
 
@@ -169,7 +190,9 @@ impl JobRecord {
         Self {
             job,
             state: JobState::Wanted,
+            since: unix_milliseconds(),
             attempts: 0,
+            parkings: 0,
             last_failure: None,
             rejected: None,
             nonce: rand::random(),
@@ -178,6 +201,9 @@ impl JobRecord {
 
     /// The same job in another state.
     pub(super) fn with_state(mut self, state: JobState) -> Self {
+        if discriminant(&self.state) != discriminant(&state) {
+            self.since = unix_milliseconds();
+        }
         self.state = state;
         self.nonce = rand::random();
         self
@@ -188,6 +214,7 @@ impl JobRecord {
         let reason = cut(reason, MAX_REASON);
         self.last_failure = Some(reason.clone());
         let state = if self.attempts >= MAX_ATTEMPTS {
+            self.parkings = self.parkings.saturating_add(1);
             JobState::Parked { reason }
         } else {
             JobState::Wanted
@@ -203,6 +230,12 @@ impl JobRecord {
             JobState::Wanted | JobState::Parked { .. } => None,
         }
     }
+}
+
+fn unix_milliseconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -264,6 +297,22 @@ mod tests {
             );
         }
         assert_eq!(record.last_failure.unwrap().len(), MAX_REASON);
+        assert_eq!(record.parkings, 1);
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_last_change_of_state() {
+        let taken = |renewals| JobState::Taken {
+            server: InstanceId::generate(Role::PlotServer),
+            lease: 1,
+            renewals,
+        };
+        let mut record = JobRecord::wanted(job());
+        record.since = 5;
+        let mut record = record.with_state(taken(0));
+        assert!(record.since > 5);
+        record.since = 6;
+        assert_eq!(record.with_state(taken(1)).since, 6, "a renewal changes nothing");
     }
 
     proptest! {
@@ -271,7 +320,7 @@ mod tests {
         fn keys_round_trip(public_key: [u8; 32], sector_index: u16, segments in 1u64..) {
             let history_size = HistorySize::from_segments(segments).unwrap();
             let id = JobId { public_key: public_key.into(), sector_index, history_size };
-            prop_assert_eq!(JobId::parse(&id.key()), Some(id));
+            prop_assert_eq!(id.key().parse(), Ok(id));
         }
 
         #[test]

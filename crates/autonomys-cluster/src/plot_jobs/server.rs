@@ -1,7 +1,7 @@
 //! The plot-server's side: taking jobs, holding them, delivering, and taking up again what a crash left.
 
 use super::PlotJobs;
-use super::queue::acknowledge;
+use super::queue::{Handed, acknowledge};
 use super::record::{JobId, JobRecord, JobState, PlotJob, ReadySector};
 use crate::ids::InstanceId;
 use crate::members::MembersSnapshot;
@@ -30,7 +30,10 @@ pub enum JobLost {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpoolVerdict {
     /// It is offered: keep it until the record is gone.
-    Offered,
+    Offered {
+        /// Whose farm it is for.
+        client: InstanceId,
+    },
     /// Nobody wants it any more, or the client has rejected it: delete it.
     Gone,
     /// Somebody else holds the job: delete it. When the holder is this server itself, the job in hand decides: leave it alone.
@@ -54,19 +57,21 @@ impl PlotJobs {
             if left.is_zero() {
                 return Ok(None);
             }
-            let Some((key, message)) = self.queue.next(left).await? else {
+            let Some(Handed { key, behind, message }) = self.queue.next(left).await? else {
                 return Ok(None);
             };
+            // Where nobody waits behind it there are no turns to take.
+            if behind > 0
+                && let Some(taken) = self.take_for_another_farm(&key).await
+            {
+                // Somebody else's turn, or ours again.
+                acknowledge(&message, AckKind::Nak(None)).await;
+                return Ok(Some(taken));
+            }
             match self.claim(&key).await {
                 Ok(Some((record, revision))) => {
-                    return Ok(Some(TakenJob {
-                        jobs: self.clone(),
-                        key,
-                        record,
-                        revision,
-                        message,
-                        held: true,
-                    }));
+                    self.note_turn(&key);
+                    return Ok(Some(self.taken(key, record, revision, Some(message))));
                 }
                 // The message says nothing that the record does not know better.
                 Ok(None) => acknowledge(&message, AckKind::Ack).await,
@@ -82,8 +87,25 @@ impl PlotJobs {
         }
     }
 
+    pub(super) fn taken(
+        &self,
+        key: String,
+        record: JobRecord,
+        revision: u64,
+        message: Option<Message>,
+    ) -> TakenJob {
+        TakenJob {
+            jobs: self.clone(),
+            key,
+            record,
+            revision,
+            message,
+            held: true,
+        }
+    }
+
     /// Turns the record into one taken by us, if it is to be had.
-    async fn claim(&self, key: &str) -> Result<Option<(JobRecord, u64)>, StoreError> {
+    pub(super) async fn claim(&self, key: &str) -> Result<Option<(JobRecord, u64)>, StoreError> {
         if JobId::parse(key).is_none() {
             return Ok(None);
         }
@@ -140,7 +162,8 @@ impl PlotJobs {
 
     /// Offers a finished sector that was found on disk after a restart.
     ///
-    /// A finished sector wins over one in the making; one that a live server offers already wins over ours.
+    /// A finished sector wins over one in the making; one that a live server offers already wins over ours. With `anew` the
+    /// record is written even when it says so already, so that the client is told once more.
     ///
     /// # Errors
     /// [`StoreError`]; offering again is safe.
@@ -149,6 +172,7 @@ impl PlotJobs {
         id: &JobId,
         ready: ReadySector,
         members: &MembersSnapshot,
+        anew: bool,
     ) -> Result<SpoolVerdict, StoreError> {
         let key = id.key();
         let us = self.cluster.instance();
@@ -156,8 +180,11 @@ impl PlotJobs {
             let Some(entry) = self.bucket.get(&key).await? else {
                 return Ok(SpoolVerdict::Gone);
             };
+            let client = entry.value.job.client;
             match &entry.value.state {
-                JobState::Ready(same) if *same == ready => return Ok(SpoolVerdict::Offered),
+                JobState::Ready(same) if *same == ready && !anew => {
+                    return Ok(SpoolVerdict::Offered { client });
+                }
                 JobState::Ready(other) if other.server != us && members.is_live(other.server) => {
                     return Ok(SpoolVerdict::Superseded { holder: other.server });
                 }
@@ -169,7 +196,7 @@ impl PlotJobs {
             }
             let record = entry.value.with_state(JobState::Ready(ready.clone()));
             if self.bucket.update(&key, &record, entry.revision).await?.is_some() {
-                return Ok(SpoolVerdict::Offered);
+                return Ok(SpoolVerdict::Offered { client });
             }
         }
     }
@@ -203,7 +230,8 @@ pub struct TakenJob {
     key: String,
     record: JobRecord,
     revision: u64,
-    message: Message,
+    /// The message that named the job; without one it lies in the queue, for somebody who will find the job taken.
+    message: Option<Message>,
     held: bool,
 }
 
@@ -242,7 +270,7 @@ impl TakenJob {
             renewals: renewals.wrapping_add(1),
         };
         self.write(self.record.clone().with_state(renewed)).await?;
-        acknowledge(&self.message, AckKind::Progress).await;
+        self.acknowledge(AckKind::Progress).await;
         Ok(())
     }
 
@@ -256,7 +284,7 @@ impl TakenJob {
         record.rejected = None;
         self.write(record).await?;
         self.let_go();
-        acknowledge(&self.message, AckKind::Ack).await;
+        self.acknowledge(AckKind::Ack).await;
         Ok(())
     }
 
@@ -276,12 +304,13 @@ impl TakenJob {
         let again = record.state == JobState::Wanted;
         self.write(record).await?;
         self.let_go();
+        // Without a message a sweep publishes the job, which is pause enough.
         let kind = if again {
             AckKind::Nak(Some(pause))
         } else {
             AckKind::Ack
         };
-        acknowledge(&self.message, kind).await;
+        self.acknowledge(kind).await;
         Ok(())
     }
 
@@ -294,8 +323,17 @@ impl TakenJob {
         record.attempts = record.attempts.saturating_sub(1);
         self.write(record).await?;
         self.let_go();
-        acknowledge(&self.message, AckKind::Nak(None)).await;
+        match &self.message {
+            Some(message) => acknowledge(message, AckKind::Nak(None)).await,
+            None => self.jobs.hand_out(&self.key, &self.record).await,
+        }
         Ok(())
+    }
+
+    async fn acknowledge(&self, kind: AckKind) {
+        if let Some(message) = &self.message {
+            acknowledge(message, kind).await;
+        }
     }
 
     async fn write(&mut self, record: JobRecord) -> Result<(), JobLost> {

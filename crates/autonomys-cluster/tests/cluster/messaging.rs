@@ -8,6 +8,7 @@ use autonomys_cluster::messages::{
 use autonomys_cluster::test_util::NatsServer;
 use autonomys_cluster::{Cluster, ControllerId, InstanceId, Refusal, RequestError, Role, ServeLimits};
 use futures::StreamExt;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use subspace_core_primitives::PublicKey;
@@ -142,6 +143,7 @@ async fn proofs_are_shared_out_and_overload_is_told_at_once() {
         let started = Arc::new(Semaphore::new(0));
         let mut services = Vec::new();
         for prover in &provers {
+            let server = prover.instance();
             let (gate, started) = (Arc::clone(&gate), Arc::clone(&started));
             let handler = move |request: ProofRequest| {
                 let (gate, started) = (Arc::clone(&gate), Arc::clone(&started));
@@ -149,6 +151,7 @@ async fn proofs_are_shared_out_and_overload_is_told_at_once() {
                     started.add_permits(1);
                     gate.acquire().await.unwrap().forget();
                     Ok(ProofReply {
+                        server,
                         payload: request.payload[..3].to_vec(),
                     })
                 }
@@ -158,6 +161,7 @@ async fn proofs_are_shared_out_and_overload_is_told_at_once() {
         }
         // As large as real ones.
         let request = ProofRequest {
+            within_ms: 3000,
             payload: vec![5; 1_100_000],
         };
         let mut waiting = Vec::new();
@@ -191,9 +195,13 @@ async fn proofs_are_shared_out_and_overload_is_told_at_once() {
         );
 
         gate.add_permits(2);
+        let mut servers = HashSet::new();
         for asking in waiting {
-            assert_eq!(soon("proof", asking).await.unwrap().unwrap().payload, [5; 3]);
+            let reply = soon("proof", asking).await.unwrap().unwrap();
+            assert_eq!(reply.payload, [5; 3]);
+            servers.insert(reply.server);
         }
+        assert_eq!(servers, provers.iter().map(Cluster::instance).collect());
         let late = farm
             .queue_request_within(&request, Duration::from_millis(100))
             .await
@@ -208,6 +216,7 @@ async fn draining_answers_what_it_has() {
     let server = NatsServer::start().await;
     let prover = server.connect("default", Role::ProofServer).await;
     let farm = server.connect("default", Role::PlotClient).await;
+    let server_id = prover.instance();
     let gate = Arc::new(Semaphore::new(0));
     let started = Arc::new(Semaphore::new(0));
     let handler = {
@@ -217,15 +226,22 @@ async fn draining_answers_what_it_has() {
             async move {
                 started.add_permits(1);
                 gate.acquire().await.unwrap().forget();
-                Ok(ProofReply { payload: vec![1] })
+                Ok(ProofReply {
+                    server: server_id,
+                    payload: vec![1],
+                })
             }
         }
     };
     let service = prover.serve_queue(ONE, handler).await.unwrap();
     prover.flush().await.unwrap();
+    let empty = ProofRequest {
+        within_ms: 0,
+        payload: Vec::new(),
+    };
     let asking = tokio::spawn({
-        let farm = farm.clone();
-        async move { farm.queue_request(&ProofRequest { payload: Vec::new() }).await }
+        let (farm, empty) = (farm.clone(), empty.clone());
+        async move { farm.queue_request(&empty).await }
     });
     soon("start", started.acquire()).await.unwrap().forget();
     let draining = tokio::spawn(service.drain());
@@ -233,10 +249,7 @@ async fn draining_answers_what_it_has() {
     gate.add_permits(1);
     assert_eq!(soon("answer", asking).await.unwrap().unwrap().payload, [1]);
     soon("drained", draining).await.unwrap();
-    let refused = farm
-        .queue_request(&ProofRequest { payload: Vec::new() })
-        .await
-        .unwrap_err();
+    let refused = farm.queue_request(&empty).await.unwrap_err();
     assert!(matches!(refused, RequestError::NoResponders { .. }), "{refused}");
 }
 

@@ -185,9 +185,123 @@ async fn jobs_that_fail_are_tried_again_and_then_parked() {
         );
         assert!(plotter.take(MOMENT).await.unwrap().is_none(), "never spinning");
 
+        assert_eq!(record.parkings, 1);
+
         assert!(client.retry_parked(&id).await.unwrap());
         assert!(!client.retry_parked(&id).await.unwrap());
-        assert_eq!(plotter.take(WAIT).await.unwrap().unwrap().attempt(), 1);
+        assert!(!client.cancel_parked(&id).await.unwrap(), "not parked any more");
+        for attempt in 1..=MAX_ATTEMPTS {
+            let taken = plotter.take(WAIT).await.unwrap().unwrap();
+            assert_eq!(taken.attempt(), attempt);
+            taken.fail("still none").await.unwrap();
+        }
+        let parkings = async || client.get(&id).await.unwrap().unwrap().parkings;
+        assert_eq!(parkings().await, 2, "it is remembered how often it was given up");
+        assert!(client.revive_parked(&id).await.unwrap());
+        assert_eq!(parkings().await, 0, "the operator has mended it");
+        let taken = plotter.take(WAIT).await.unwrap().unwrap();
+        assert_eq!(taken.attempt(), 1);
+        drop(taken);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_farm_with_many_jobs_does_not_keep_others_waiting() {
+    on_each_server("farms_take_turns", async |server| {
+        const MANY: u16 = 120;
+        let client = open(&server.connect("default", Role::PlotClient).await).await;
+        let of_farm = |farm: u8, sector_index: u16| {
+            let mut job = job(sector_index);
+            job.id.public_key = [farm; 32].into();
+            job
+        };
+        for sector_index in 0..MANY {
+            client.want(of_farm(1, sector_index)).await.unwrap();
+        }
+        for farm in [2, 3] {
+            for sector_index in 0..2 {
+                client.want(of_farm(farm, sector_index)).await.unwrap();
+            }
+        }
+        let mut plotters = Vec::new();
+        for _ in 0..2 {
+            let cluster = server.connect("default", Role::PlotServer).await;
+            plotters.push((open(&cluster).await, cluster));
+        }
+        // In the order of the queue the two would come after 120 others.
+        let (plotter, cluster) = &plotters[0];
+        let mut first = Vec::new();
+        for _ in 0..6 {
+            let mut taken = plotter.take(WAIT).await.unwrap().unwrap();
+            first.push(taken.job().id);
+            taken.keep_alive().await.unwrap();
+            taken.ready(sector(cluster)).await.unwrap();
+        }
+        for farm in [2, 3] {
+            let served = first.iter().filter(|id| *id.public_key == [farm; 32]).count();
+            assert_eq!(served, 2, "farm {farm} among {first:?}");
+        }
+        // Out of turn or not: every job once, whoever takes it, and the queue ends empty.
+        let work = plotters.iter().map(|(plotter, cluster)| async {
+            let mut taken_here = Vec::new();
+            while let Some(mut taken) = plotter.take(MOMENT).await.unwrap() {
+                taken.ready(sector(cluster)).await.unwrap();
+                taken_here.push(taken.job().id);
+            }
+            taken_here
+        });
+        let mut all = futures::future::join_all(work).await.concat();
+        all.extend(first);
+        all.sort_unstable();
+        let mut expected: Vec<JobId> = (0..MANY).map(|sector| of_farm(1, sector).id).collect();
+        for farm in [2, 3] {
+            expected.extend((0..2).map(|sector| of_farm(farm, sector).id));
+        }
+        assert_eq!(all, expected);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_taken_out_of_turn_comes_back() {
+    on_each_server("out_of_turn_comes_back", async |server| {
+        let client = open(&server.connect("default", Role::PlotClient).await).await;
+        let plotter = open(&server.connect("default", Role::PlotServer).await).await;
+        let other = {
+            let mut other = job(9);
+            other.id.public_key = [6; 32].into();
+            other
+        };
+        for wish in [job(1), job(2), other.clone(), job(3)] {
+            client.want(wish).await.unwrap();
+        }
+        let first = plotter.take(WAIT).await.unwrap().unwrap();
+        assert_eq!(first.job().id, job(1).id);
+        let second = plotter.take(WAIT).await.unwrap().unwrap();
+        assert_eq!(second.job(), &other, "before a second job of the first farm");
+        second.release().await.unwrap();
+        let mut back = Vec::new();
+        for _ in 0..3 {
+            back.push(plotter.take(WAIT).await.unwrap().unwrap());
+        }
+        let mut ids: Vec<_> = back.iter().map(|taken| taken.job().id).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, [job(2).id, job(3).id, other.id]);
+        // One that fails without its message is published by a sweep.
+        let taken = back.into_iter().find(|taken| *taken.job() == other).unwrap();
+        taken.fail("no pieces").await.unwrap();
+        let farms = [PublicKey::from([6; 32])];
+        let mut sweeper = plotter.sweeper(&farms);
+        let again = soon("handed out again", async {
+            loop {
+                sweeper.sweep(&Default::default()).await.unwrap();
+                if let Some(taken) = plotter.take(MOMENT).await.unwrap() {
+                    return taken;
+                }
+            }
+        });
+        assert_eq!(again.await.job(), &other);
     })
     .await;
 }

@@ -200,16 +200,19 @@ async fn finished_sectors_are_offered_again() {
         let live = alive(&other_cluster);
         for sector_index in [1, 2, 4] {
             let verdict = after
-                .offer_spooled(&job(sector_index).id, moved.clone(), &live)
+                .offer_spooled(&job(sector_index).id, moved.clone(), &live, false)
                 .await
                 .unwrap();
-            assert_eq!(verdict, SpoolVerdict::Offered, "sector {sector_index}");
+            assert!(
+                matches!(verdict, SpoolVerdict::Offered { .. }),
+                "sector {sector_index}: {verdict:?}"
+            );
             let record = client.get(&job(sector_index).id).await.unwrap().unwrap();
             assert_eq!(record.state, JobState::Ready(moved.clone()));
         }
         assert_eq!(
             after
-                .offer_spooled(&job(3).id, moved.clone(), &live)
+                .offer_spooled(&job(3).id, moved.clone(), &live, false)
                 .await
                 .unwrap(),
             SpoolVerdict::Gone
@@ -219,7 +222,7 @@ async fn finished_sectors_are_offered_again() {
             "finished wins over unfinished"
         );
         let verdict = other
-            .offer_spooled(&job(1).id, sector(&other_cluster), &alive(&cluster))
+            .offer_spooled(&job(1).id, sector(&other_cluster), &alive(&cluster), false)
             .await
             .unwrap();
         assert_eq!(
@@ -270,7 +273,7 @@ async fn a_finished_sector_is_lost() {
                 .unwrap()
         );
         let offer = async || {
-            lost.offer_spooled(&job(1).id, sector(&lost_cluster), &nobody())
+            lost.offer_spooled(&job(1).id, sector(&lost_cluster), &nobody(), false)
                 .await
                 .unwrap()
         };
@@ -283,7 +286,16 @@ async fn a_finished_sector_is_lost() {
         assert_eq!(taken.attempt(), 2);
         assert!(taken.was_rejected_here());
         taken.ready(sector(&lost_cluster)).await.unwrap();
-        assert_eq!(offer().await, SpoolVerdict::Offered, "the next one does");
+        assert!(
+            matches!(offer().await, SpoolVerdict::Offered { .. }),
+            "the next one does"
+        );
+        reaches(&mut watch, &job(1).id, "ready").await;
+        // A client that does not come is told once more, and only then is anything written.
+        offer().await;
+        lost.offer_spooled(&job(1).id, sector(&lost_cluster), &nobody(), true)
+            .await
+            .unwrap();
         reaches(&mut watch, &job(1).id, "ready").await;
 
         // Gone with its server: kept while the server lives, wanted again when it is away for too long.

@@ -1,17 +1,23 @@
 //! The author: judges solutions, collects signatures, builds, imports and archives blocks.
+//!
+//! On a node that follows another one ([`crate::follow`]) it does the same, except that a block it has built and sealed goes to the leader
+//! and is imported when it comes back as one of the chain's. Whatever another node made is checked first ([`super::import`]).
 
+mod foreign;
 mod history;
 
 use super::builder::{BlockParts, DataSource, MAX_VOTES, UnsealedBlock};
+use super::import::ImportError;
 use super::judge::Judge;
 use super::pot::PotChain;
 use super::runtime::RuntimeState;
-use super::votes::{VoteContext, VotePool};
+use super::votes::{VoteContext, VoteError, VotePool};
 use crate::archive::archiver::ChainArchiver;
 use crate::chain::digest::PreDigest;
 use crate::chain::json::header_to_json;
 use crate::error::DevNodeError;
 use crate::faults::FaultKind;
+use crate::follow::Outlet;
 use crate::parameters::BLOCK_AUTHORING_DELAY;
 use crate::shared::{BestBlock, Shared};
 use autonomys_node_rpc::limits::ACKNOWLEDGEMENT_TIMEOUT;
@@ -24,11 +30,12 @@ use subspace_core_primitives::segments::{SegmentHeader, SegmentIndex};
 use subspace_core_primitives::solutions::{RewardSignature, Solution};
 use subspace_core_primitives::{PublicKey, SlotNumber};
 use subspace_proof_of_time::PotParametersChange;
+use subspace_verification::vote::VoteKey;
 use subspace_verification::{SignedVote, Vote, check_reward_signature};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-/// Claims that may wait for the author while a block is imported; the slots of further ones are lost.
-pub const CLAIM_QUEUE: usize = 4;
+/// Orders that may wait for the author while a block is imported; the slots of further claims are lost.
+pub const ORDER_QUEUE: usize = 4;
 
 /// Solutions of a slot whose block may be built now.
 #[derive(Debug)]
@@ -37,6 +44,17 @@ pub struct Claim {
     pub slot: SlotNumber,
     /// Its solutions in order of arrival.
     pub solutions: Vec<Solution>,
+}
+
+/// What the author is told to do, one after the other.
+#[derive(Debug)]
+pub enum Order {
+    /// Build on a slot.
+    Claim(Claim),
+    /// Take a block that another node made, and say whether it is taken before its import begins.
+    Import(Box<SignedBlock>, oneshot::Sender<Result<(), ImportError>>),
+    /// Put a vote that another node made into the pool.
+    Vote(Box<SignedVote>, oneshot::Sender<Result<(), VoteError>>),
 }
 
 /// What building works on; moved to a blocking thread and back.
@@ -69,16 +87,22 @@ pub struct Author {
     pub data_progress: u64,
     /// Everything blocking.
     pub workshop: Option<Workshop>,
+    /// Where blocks and votes go instead of into our own chain, on a node that follows another one.
+    pub outlet: Option<Outlet>,
 }
 
 impl Author {
-    /// Handles claims until the clock is gone.
+    /// Does what it is told until nobody is left to tell it anything.
     ///
     /// # Errors
     /// When the chain cannot be continued.
-    pub async fn run(mut self, mut claims: mpsc::Receiver<Claim>) -> Result<(), DevNodeError> {
-        while let Some(claim) = claims.recv().await {
-            self.claim(claim).await?;
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) -> Result<(), DevNodeError> {
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Claim(claim) => self.claim(claim).await?,
+                Order::Import(block, reply) => self.import_foreign(*block, reply).await?,
+                Order::Vote(vote, reply) => self.take_vote(*vote, reply).await?,
+            }
         }
         Ok(())
     }
@@ -129,8 +153,11 @@ impl Author {
             };
             match self.sign(vote.hash(), solution.public_key).await {
                 Some(signature) => {
-                    self.blocking(move |workshop| workshop.votes.add(SignedVote { vote, signature }))
-                        .await?;
+                    let vote = SignedVote { vote, signature };
+                    self.blocking(move |workshop| workshop.votes.add(vote)).await?;
+                    if let Some(outlet) = &self.outlet {
+                        outlet.vote(vote).await;
+                    }
                 }
                 None => tracing::warn!(slot, "the farmer did not sign, a vote is lost"),
             }
@@ -226,6 +253,14 @@ impl Author {
             return Ok(());
         };
         let (state, data_progress) = (block.state.clone(), block.data_progress);
+        let block = block.seal(&signature);
+        if let Some(outlet) = &self.outlet {
+            if !outlet.block(slot, block).await {
+                self.blocking(move |workshop| votes.into_iter().for_each(|vote| workshop.votes.add(vote)))
+                    .await?;
+            }
+            return Ok(());
+        }
         let solution = pre_digest.solution;
         let own = (
             solution.public_key,
@@ -235,10 +270,7 @@ impl Author {
             slot,
         );
         let used: Vec<_> = votes.iter().map(|vote| vote.vote.key()).chain([own]).collect();
-        self.blocking(move |workshop| workshop.votes.on_block(used))
-            .await?;
-        self.import(block.seal(&signature), state, data_progress, votes.len())
-            .await
+        self.import(block, state, data_progress, used).await
     }
 
     async fn import(
@@ -246,8 +278,11 @@ impl Author {
         block: SignedBlock,
         state: RuntimeState,
         data_progress: u64,
-        votes: usize,
+        used: Vec<VoteKey>,
     ) -> Result<(), DevNodeError> {
+        let votes = used.len().saturating_sub(1);
+        self.blocking(move |workshop| workshop.votes.on_block(used))
+            .await?;
         let (number, slot, hash) = (state.number, state.slot, block.header.hash());
         let size: usize = block.extrinsics.iter().map(Vec::len).sum();
         self.parent = (self.state.number > 0).then_some((self.head.hash(), self.state.slot));
@@ -256,7 +291,8 @@ impl Author {
         self.data_progress = data_progress;
         // The clock must know before the slot of the change, however long the import takes.
         self.change.send_replace(self.state.pot_change);
-        self.pot.lock().forget_up_to(slot);
+        let parent_slot = self.parent.map_or(0, |(_, slot)| slot);
+        self.pot.lock().on_block(parent_slot, slot);
         let stall = self.shared.faults.find(|kind| match kind {
             FaultKind::ImportStall(stall) => Some(*stall),
             _ => None,

@@ -1,6 +1,6 @@
 //! The clock: computes proofs of time, announces slots, opens and closes mailboxes.
 
-use super::author::Claim;
+use super::author::{Claim, Order};
 use super::pot::PotChain;
 use crate::error::DevNodeError;
 use crate::faults::FaultKind;
@@ -58,7 +58,7 @@ pub struct Clock {
     /// Change of parameters that the newest block announces.
     pub change: watch::Receiver<Option<PotParametersChange>>,
     /// To the author.
-    pub claims: mpsc::Sender<Claim>,
+    pub orders: mpsc::Sender<Order>,
     /// When slots come.
     pub pace: Pace,
     /// Announcements held back by an injected fault.
@@ -85,12 +85,21 @@ impl Clock {
         loop {
             self.pace.wait().await;
             let slot = self.prove_next().await?;
-            self.shared.faults.enter_slot(slot);
-            self.announce(slot).await;
-            self.directory.write_slot(slot)?;
-            self.claim(slot).await;
-            self.shared.slot.send_replace(slot);
+            self.enter(slot).await?;
         }
+    }
+
+    /// What happens in a slot whose proof is there: it is announced, remembered, and the one that can be built on now is claimed.
+    ///
+    /// # Errors
+    /// When the slot cannot be remembered.
+    pub async fn enter(&mut self, slot: SlotNumber) -> Result<(), DevNodeError> {
+        self.shared.faults.enter_slot(slot);
+        self.announce(slot).await;
+        self.directory.write_slot(slot)?;
+        self.claim(slot).await;
+        self.shared.slot.send_replace(slot);
+        Ok(())
     }
 
     /// Hands the solutions of the slot that may be built on now to the author.
@@ -105,17 +114,17 @@ impl Clock {
         if solutions.is_empty() {
             return;
         }
-        let claim = Claim {
+        let claim = Order::Claim(Claim {
             slot: claimed,
             solutions,
-        };
+        });
         match self.pace {
             // Whoever steps by hand wants every claim to be looked at.
             Pace::Manual(_) => {
-                let _ = self.claims.send(claim).await;
+                let _ = self.orders.send(claim).await;
             }
             Pace::Timer(_) => {
-                if self.claims.try_send(claim).is_err() {
+                if self.orders.try_send(claim).is_err() {
                     tracing::debug!(
                         slot = claimed,
                         "a block is still being imported, the slot is lost"
@@ -137,6 +146,8 @@ impl Clock {
             .map_err(|_| DevNodeError::Aborted)?
             .map_err(|error| DevNodeError::ProofOfTime(error.to_string()))?;
         self.pot.lock().push(&input, checkpoints);
+        // Nobody may follow this node.
+        let _ = self.shared.proofs.send((slot, checkpoints));
         Ok(slot)
     }
 

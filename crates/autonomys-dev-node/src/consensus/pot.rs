@@ -10,15 +10,17 @@ use subspace_core_primitives::pot::{PotCheckpoints, PotOutput, PotSeed};
 use subspace_proof_of_time::{NextSlotInput, PotParametersChange};
 
 /// Slots without a block after which the node gives up: their checkpoints (128 bytes each) must fit one justification.
-pub const MAX_SLOTS_WITHOUT_BLOCK: usize = 1_000_000;
+pub const MAX_SLOTS_WITHOUT_BLOCK: SlotNumber = 1_000_000;
 
-/// The proof-of-time chain from the slot of the best block on.
+/// The proof-of-time chain from the slot of the best block's parent on.
 #[derive(Debug)]
 pub struct PotChain {
     iterations: NonZeroU32,
     genesis_seed: PotSeed,
     proofs: BTreeMap<SlotNumber, (PotSeed, PotCheckpoints)>,
     last_slot: SlotNumber,
+    /// Slot of the best block.
+    best_slot: SlotNumber,
 }
 
 impl PotChain {
@@ -30,6 +32,7 @@ impl PotChain {
             genesis_seed: first.seed,
             proofs: BTreeMap::new(),
             last_slot: 0,
+            best_slot: 0,
         }
     }
 
@@ -56,12 +59,26 @@ impl PotChain {
             .map(|(_, checkpoints)| checkpoints.output())
     }
 
+    /// Seed and checkpoints of a slot.
+    pub fn proof(&self, slot: SlotNumber) -> Option<(PotSeed, PotCheckpoints)> {
+        self.proofs.get(&slot).copied()
+    }
+
+    /// Proofs from a slot on, in order, at most `limit`; what was forgotten is left out.
+    pub fn proofs_from(&self, slot: SlotNumber, limit: usize) -> Vec<(SlotNumber, PotCheckpoints)> {
+        let proofs = self.proofs.range(slot..);
+        proofs
+            .take(limit)
+            .map(|(slot, (_, checkpoints))| (*slot, *checkpoints))
+            .collect()
+    }
+
     /// What the next proof starts from.
     ///
     /// # Errors
     /// [`DevNodeError::ProofOfTime`] when the chain cannot go on.
     pub fn next(&self, change: Option<&PotParametersChange>) -> Result<NextSlotInput, DevNodeError> {
-        if self.proofs.len() >= MAX_SLOTS_WITHOUT_BLOCK {
+        if self.last_slot.saturating_sub(self.best_slot) >= MAX_SLOTS_WITHOUT_BLOCK {
             return Err(DevNodeError::ProofOfTime(format!(
                 "{MAX_SLOTS_WITHOUT_BLOCK} slots went by without a block; start a farmer or begin a new chain"
             )));
@@ -102,8 +119,14 @@ impl PotChain {
         Some(PotJustification::V0 { seed, checkpoints })
     }
 
-    /// Forgets what no block on top of one of `slot` can need.
-    pub fn forget_up_to(&mut self, slot: SlotNumber) {
+    /// Notes the best block, of `slot`, and its parent's slot (0 for genesis); forgets what neither the next block nor a vote in it can
+    /// need.
+    pub fn on_block(&mut self, parent_slot: SlotNumber, slot: SlotNumber) {
+        self.best_slot = slot;
+        self.forget_up_to(parent_slot);
+    }
+
+    fn forget_up_to(&mut self, slot: SlotNumber) {
         self.proofs = self.proofs.split_off(&(slot + 1));
     }
 }

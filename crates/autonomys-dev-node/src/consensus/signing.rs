@@ -2,6 +2,8 @@
 
 use autonomys_node_rpc::limits::REWARD_SIGNING_TIMEOUT;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
 use subspace_core_primitives::PublicKey;
 use subspace_core_primitives::hashes::Blake3Hash;
 use subspace_core_primitives::rpc::{RewardSignatureResponse, RewardSigningInfo};
@@ -10,6 +12,22 @@ use tokio::sync::{broadcast, mpsc};
 
 /// Signing requests buffered for one slow subscriber.
 const REQUEST_BUFFER: usize = 64;
+
+/// How reward signing went, and how long it took from the announcement of a hash to the first signature that verified.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SigningStatistics {
+    /// Hashes that were announced and waited for.
+    pub requested: u64,
+    /// Those that were signed in time.
+    pub signed: u64,
+    /// The last delay in microseconds.
+    pub last_us: u64,
+    /// The longest delay in microseconds.
+    pub longest_us: u64,
+    /// All delays together in microseconds.
+    pub total_us: u64,
+}
 
 struct Waiting {
     hash: Blake3Hash,
@@ -22,6 +40,7 @@ struct Waiting {
 pub struct SigningDesk {
     requests: broadcast::Sender<RewardSigningInfo>,
     waiting: Mutex<Option<Waiting>>,
+    statistics: Mutex<SigningStatistics>,
 }
 
 impl Default for SigningDesk {
@@ -29,6 +48,7 @@ impl Default for SigningDesk {
         Self {
             requests: broadcast::Sender::new(REQUEST_BUFFER),
             waiting: Mutex::new(None),
+            statistics: Mutex::default(),
         }
     }
 }
@@ -78,6 +98,8 @@ impl SigningDesk {
             answers,
         });
         let info = RewardSigningInfo { hash, public_key };
+        let announced = Instant::now();
+        self.statistics.lock().requested += 1;
         self.announce(info);
         if repeat {
             self.announce(info);
@@ -97,7 +119,22 @@ impl SigningDesk {
         .ok()
         .flatten();
         *self.waiting.lock() = None;
+        if signature.is_some() {
+            let delay = announced.elapsed();
+            tracing::debug!(%hash, ?delay, "signed");
+            let delay = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
+            let mut statistics = self.statistics.lock();
+            statistics.signed += 1;
+            statistics.last_us = delay;
+            statistics.longest_us = statistics.longest_us.max(delay);
+            statistics.total_us = statistics.total_us.saturating_add(delay);
+        }
         signature
+    }
+
+    /// How it went so far.
+    pub fn statistics(&self) -> SigningStatistics {
+        *self.statistics.lock()
     }
 }
 
@@ -142,6 +179,9 @@ mod tests {
         respond(&desk, HASH, Some(RIGHT));
         assert_eq!(asking.await.unwrap(), Some(RIGHT));
         respond(&desk, HASH, Some(RIGHT));
+        let statistics = desk.statistics();
+        assert_eq!((statistics.requested, statistics.signed), (1, 1));
+        assert_eq!(statistics.total_us, statistics.longest_us);
     }
 
     #[tokio::test]

@@ -1,7 +1,9 @@
 //! Votes that wait for a block, and the rules by which a block may contain them.
 
 use super::judge::{Judge, Refusal};
+use super::pot::PotChain;
 use super::runtime::RuntimeState;
+use crate::parameters::BLOCK_AUTHORING_DELAY;
 use std::collections::HashSet;
 use subspace_core_primitives::solutions::is_within_solution_range;
 use subspace_core_primitives::{BlockNumber, SlotNumber};
@@ -32,6 +34,9 @@ pub enum VoteError {
     /// The signature is wrong.
     #[error("the vote is not signed by the farmer of its solution")]
     Signature,
+    /// The proofs of time are not those of its slots.
+    #[error("the vote has other proofs of time")]
+    ProofOfTime,
     /// The solution is refused.
     #[error(transparent)]
     Solution(#[from] Refusal),
@@ -66,8 +71,11 @@ pub struct VotePool {
 }
 
 impl VotePool {
-    /// Adds a vote; the oldest gives way when the pool is full.
+    /// Adds a vote; the oldest gives way when the pool is full. One that waits already is not added again: other nodes hand it in as well.
     pub fn add(&mut self, vote: SignedVote) {
+        if self.votes.contains(&vote) {
+            return;
+        }
         if self.votes.len() == POOL_CAPACITY {
             self.votes.remove(0);
         }
@@ -120,8 +128,11 @@ impl VotePool {
     }
 }
 
-/// Checks a vote for inclusion. Proofs of time are those of this node's own chain and not checked again.
-fn check_vote(
+/// Checks a vote for inclusion. Its proofs of time are a matter of [`check_vote_proofs`].
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn check_vote(
     signed: &SignedVote,
     judge: &Judge,
     state: &RuntimeState,
@@ -169,4 +180,26 @@ fn check_vote(
         return Err(VoteError::QualityTooHigh);
     }
     Ok(())
+}
+
+/// Checks the proofs of time of a vote that another node made; those of our own votes come from the same place.
+///
+/// # Errors
+/// [`VoteError::ProofOfTime`], also when they are not known here, because the slot is too old or not there yet.
+pub fn check_vote_proofs(signed: &SignedVote, pot: &PotChain) -> Result<(), VoteError> {
+    let Vote::V0 {
+        slot,
+        proof_of_time,
+        future_proof_of_time,
+        ..
+    } = &signed.vote;
+    let future_slot = slot
+        .checked_add(BLOCK_AUTHORING_DELAY)
+        .ok_or(VoteError::ProofOfTime)?;
+    let known = (pot.output(*slot), pot.output(future_slot));
+    if known == (Some(*proof_of_time), Some(*future_proof_of_time)) {
+        Ok(())
+    } else {
+        Err(VoteError::ProofOfTime)
+    }
 }

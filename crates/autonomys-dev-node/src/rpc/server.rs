@@ -1,6 +1,7 @@
 //! The server: limits of an official node, and sockets that can be closed on request.
 
 use super::chain::ChainApi;
+use super::development::{DevNodeRpcServer, DevelopmentApi};
 use super::faults::Withhold;
 use super::subspace::SubspaceApi;
 use super::system::SystemApi;
@@ -36,6 +37,9 @@ pub fn methods(shared: &Arc<Shared>) -> Result<RpcModule<()>, DevNodeError> {
         .map_err(conflict)?;
     module
         .merge(SystemApi(Arc::clone(shared)).into_rpc())
+        .map_err(conflict)?;
+    module
+        .merge(DevelopmentApi(Arc::clone(shared)).into_rpc())
         .map_err(conflict)?;
     let mut names: Vec<&'static str> = module.method_names().chain(["rpc_methods"]).collect();
     names.sort_unstable();

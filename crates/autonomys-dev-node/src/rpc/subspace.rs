@@ -30,6 +30,28 @@ impl SubspaceApi {
         }
     }
 
+    /// Puts a solution into its mailbox, unless a fault refuses it.
+    fn put(&self, response: &SolutionResponse) -> RpcResult<()> {
+        let refused = self.0.faults.find(|kind| match kind {
+            FaultKind::RefuseSolutions(code) => Some(*code),
+            _ => None,
+        });
+        match refused {
+            Some(DOMAIN_ERROR) => return Err(solution_ignored()),
+            Some(code) => {
+                return Err(ErrorObjectOwned::owned(
+                    code,
+                    SOLUTION_IGNORED_MESSAGE,
+                    None::<()>,
+                ));
+            }
+            None => {}
+        }
+        let mut mailboxes = self.0.mailboxes.lock();
+        let result = mailboxes.put(response.slot_number, response.solution);
+        result.map_err(|_| solution_ignored())
+    }
+
     fn with_faults(&self, header: SegmentHeader) -> SegmentHeader {
         let SegmentHeader::V0 {
             segment_index,
@@ -81,27 +103,9 @@ impl SubspaceRpcServer for SubspaceApi {
 
     async fn submit_solution_response(&self, response: SolutionResponse) -> RpcResult<()> {
         self.require_unsafe()?;
-        let refused = self.0.faults.find(|kind| match kind {
-            FaultKind::RefuseSolutions(code) => Some(*code),
-            _ => None,
-        });
-        match refused {
-            Some(DOMAIN_ERROR) => return Err(solution_ignored()),
-            Some(code) => {
-                return Err(ErrorObjectOwned::owned(
-                    code,
-                    SOLUTION_IGNORED_MESSAGE,
-                    None::<()>,
-                ));
-            }
-            None => {}
-        }
-        let result = self
-            .0
-            .mailboxes
-            .lock()
-            .put(response.slot_number, response.solution);
-        result.map_err(|_| solution_ignored())
+        let result = self.put(&response);
+        self.0.received.add(&response, result.is_ok());
+        result
     }
 
     async fn subscribe_slot_info(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {

@@ -1,6 +1,5 @@
 //! `system_*`.
 
-use crate::faults::FaultKind;
 use crate::shared::Shared;
 use autonomys_node_rpc::chain_types::{SyncState, SystemHealth};
 use autonomys_node_rpc::server::SystemRpcServer;
@@ -46,11 +45,14 @@ impl SystemRpcServer for SystemApi {
     }
 
     async fn health(&self) -> RpcResult<SystemHealth> {
-        let is_syncing = self.0.faults.acts(&FaultKind::Syncing);
+        let following = self.0.follow_report();
         Ok(SystemHealth {
-            peers: 0,
-            is_syncing,
-            should_have_peers: false,
+            peers: following
+                .as_ref()
+                .is_some_and(|report| report.state.is_connected())
+                .into(),
+            is_syncing: self.0.is_syncing(),
+            should_have_peers: following.is_some(),
         })
     }
 
@@ -59,7 +61,10 @@ impl SystemRpcServer for SystemApi {
         Ok(SyncState {
             starting_block: self.0.starting_block,
             current_block,
-            highest_block: current_block,
+            highest_block: self
+                .0
+                .follow_report()
+                .map_or(current_block, |report| report.leader_best.max(current_block)),
         })
     }
 

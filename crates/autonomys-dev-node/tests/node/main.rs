@@ -9,6 +9,8 @@ mod conformance;
 mod farmer;
 mod farming;
 mod faults;
+mod following;
+mod foreign;
 mod history;
 mod raw;
 mod support;

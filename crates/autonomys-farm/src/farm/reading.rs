@@ -3,8 +3,10 @@
 use super::{Farm, SectorState};
 use crate::error::FarmError;
 use rayon::ThreadPool;
+use std::fs::File;
 use std::sync::Arc;
 use subspace_core_primitives::pieces::{Piece, PieceOffset};
+use subspace_core_primitives::pos::PosSeed;
 use subspace_core_primitives::sectors::{SectorId, SectorIndex};
 use subspace_erasure_coding::ErasureCoding;
 use subspace_farmer_components::auditing::{
@@ -13,6 +15,7 @@ use subspace_farmer_components::auditing::{
 use subspace_farmer_components::proving::{
     ProofInput, ProvableCandidate, provable_candidates, read_proof_input,
 };
+use subspace_farmer_components::read_at::ReadAt;
 use subspace_farmer_components::reading::{ReadMode, SectorReader};
 use subspace_farmer_components::sector::{LoadedSector, SectorContentsMap};
 use subspace_proof_of_space::{ProofOfSpace, ProofOfSpaceKind};
@@ -31,6 +34,13 @@ impl WinningSector {
     pub fn sector_index(&self) -> SectorIndex {
         self.sector.sector_index
     }
+
+    /// Seed of the proof of space of a candidate's record, known before anything of the record is read.
+    pub fn evaluation_seed(&self, candidate: &ProvableCandidate) -> PosSeed {
+        self.sector
+            .sector_id
+            .derive_evaluation_seed(candidate.piece_offset)
+    }
 }
 
 impl Farm {
@@ -42,10 +52,10 @@ impl Farm {
             .iter()
             .map(|sector| SectorInPlot {
                 sector,
-                start: u64::from(sector.sector_index) * self.plot.sector_size(),
+                start: self.sector_start(sector.sector_index),
             })
             .collect();
-        let skip = |sector_index| !matches!(self.sector_state(sector_index), Ok(SectorState::Plotted(_)));
+        let skip = |sector_index| !self.is_plotted(sector_index);
         audit_plot(self.plot.whole(), &sectors, challenge, &skip, pool)
     }
 
@@ -75,11 +85,46 @@ impl Farm {
         proof_of_space: ProofOfSpaceKind,
         pool: Option<&ThreadPool>,
     ) -> Result<ProofInput, FarmError> {
+        let contents = self.plot.sector(winner.sector_index())?;
+        self.proof_input(
+            &contents,
+            ReadMode::SingleReads,
+            pool,
+            winner,
+            candidate,
+            proof_of_space,
+        )
+    }
+
+    /// As [`Self::read_proof_input`], the sector read through `contents`.
+    pub(crate) fn proof_input<S: ReadAt + ?Sized>(
+        &self,
+        contents: &S,
+        mode: ReadMode,
+        pool: Option<&ThreadPool>,
+        winner: &WinningSector,
+        candidate: &ProvableCandidate,
+        proof_of_space: ProofOfSpaceKind,
+    ) -> Result<ProofInput, FarmError> {
         let sector = &winner.sector;
-        let contents = self.plot.sector(sector.sector_index)?;
-        let reader = SectorReader::new(&contents, sector, ReadMode::SingleReads, pool);
+        let reader = SectorReader::new(contents, sector, mode, pool);
         read_proof_input(&reader, &winner.contents_map, candidate, proof_of_space)
             .map_err(|error| proving_error(sector, &error))
+    }
+
+    /// The file with all sectors.
+    pub fn plot_file(&self) -> &File {
+        self.plot.whole()
+    }
+
+    /// First byte of a sector in the plot file.
+    pub fn sector_start(&self, sector_index: SectorIndex) -> u64 {
+        u64::from(sector_index) * self.plot.sector_size()
+    }
+
+    /// Whether the sector is to be audited.
+    pub(crate) fn is_plotted(&self, sector_index: SectorIndex) -> bool {
+        matches!(self.sector_state(sector_index), Ok(SectorState::Plotted(_)))
     }
 
     /// Reads a piece back out of a plotted sector and compares it with the checksum taken when it was plotted.

@@ -1,5 +1,7 @@
 //! Farms made, opened again, filled and refused; sectors here are made of random pieces with the fast test proof of space.
 
+mod engines;
+
 use super::*;
 use crate::allocation::{metadata_file_size, plot_file_size, target_sector_count};
 use subspace_core_primitives::hashes::blake3_hash;
@@ -9,7 +11,7 @@ use subspace_farmer_components::sector::{SectorMetadata, SectorMetadataChecksumm
 
 const PIECES: u16 = 1;
 
-fn options(directory: &Path, sectors: u16) -> FarmOptions {
+pub(super) fn options(directory: &Path, sectors: u16) -> FarmOptions {
     FarmOptions {
         directory: directory.to_path_buf(),
         space: SpaceRequest::Sectors(sectors),
@@ -19,7 +21,7 @@ fn options(directory: &Path, sectors: u16) -> FarmOptions {
 }
 
 /// Bytes with a right checksum at the end and metadata that fits; the farm cannot tell them from a plotted sector.
-fn sector(sector_index: u16, seed: u8) -> (Vec<u8>, SectorMetadataChecksummed) {
+pub(super) fn sector(sector_index: u16, seed: u8) -> (Vec<u8>, SectorMetadataChecksummed) {
     let mut bytes = vec![0; sector_size(PIECES)];
     let content = bytes.len() - Blake3Hash::SIZE;
     blake3::Hasher::new()
@@ -45,7 +47,7 @@ fn sector(sector_index: u16, seed: u8) -> (Vec<u8>, SectorMetadataChecksummed) {
     )
 }
 
-fn write(farm: &Arc<Farm>, sector_index: u16, seed: u8) {
+pub(super) fn write(farm: &Arc<Farm>, sector_index: u16, seed: u8) {
     let (bytes, metadata) = sector(sector_index, seed);
     let mut writer = farm.write_sector(sector_index).expect("free");
     for (number, range) in bytes.chunks(100_000).enumerate() {
@@ -84,6 +86,8 @@ fn a_farm_keeps_its_sectors_and_its_identity() {
         .map(|name| std::fs::metadata(path.join(name)).expect("there").len())
         .sum();
     assert_eq!(sizes, plot_file_size(4, PIECES) + metadata_file_size(4));
+    assert_eq!(farm.unreserved_bytes(), 0, "blocks are reserved");
+    assert!(farm.free_bytes() > 0);
 }
 
 #[test]
@@ -141,6 +145,51 @@ fn farms_of_something_else_are_refused_and_left_alone() {
         before
     );
     assert_eq!(Farm::open(&good).expect("untouched").plotted_sectors().len(), 1);
+}
+
+#[test]
+fn a_check_says_what_opening_would_say_and_makes_nothing() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path().join("to/be/made");
+    let check = Farm::check(&options(&path, 3)).expect("possible");
+    assert_eq!(check.public_key, None);
+    assert_eq!(check.needed, plot_file_size(3, PIECES) + metadata_file_size(3));
+    assert!(check.free > check.needed);
+    assert!(!directory.path().join("to").exists());
+
+    let farm = Arc::new(Farm::open(&options(&path, 3)).expect("made"));
+    assert!(matches!(
+        Farm::check(&options(&path, 3)),
+        Err(FarmError::InUse { .. })
+    ));
+    let key = farm.public_key();
+    write(&farm, 2, 1);
+    drop(farm);
+    let check = Farm::check(&options(&path, 3)).expect("possible");
+    assert_eq!((check.public_key, check.needed), (Some(key), 0));
+    let error = Farm::check(&options(&path, 2)).expect_err("it would lose a sector");
+    assert!(matches!(error, FarmError::WouldShrink { .. }) && !error.is_the_disks());
+    let other_chain = FarmOptions {
+        genesis_hash: Blake3Hash::from([9; 32]),
+        ..options(&path, 3)
+    };
+    let error = Farm::check(&other_chain).expect_err("another chain's");
+    assert!(matches!(error, FarmError::WrongGenesis { .. }) && !error.is_the_disks());
+    std::fs::write(path.join("metadata.bin"), b"short").expect("written");
+    assert!(
+        Farm::check(&options(&path, 3))
+            .expect_err("damaged")
+            .is_the_disks()
+    );
+
+    // Opening again never makes a farm, nor takes another one for it.
+    let other = Farm::open(&options(&directory.path().join("other"), 1)).expect("made");
+    drop(other);
+    for place in ["other", "nowhere"] {
+        let error = Farm::reopen(&options(&directory.path().join(place), 1), key).expect_err("not there");
+        assert!(matches!(error, FarmError::Gone { .. }), "{error}");
+    }
+    assert!(!directory.path().join("nowhere").exists());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The `path=DIR[,sectors=N|max][,size=SIZE]` arguments of caches and farms.
+//! The `path=DIR[,sectors=N|max][,size=SIZE]` arguments of caches and farms, and of utilities that look at farms.
 
 use bytesize::ByteSize;
 use std::path::PathBuf;
@@ -29,6 +29,10 @@ pub(crate) struct CachePath {
     pub(crate) directory: PathBuf,
     pub(crate) size: Option<u64>,
 }
+
+/// The directory of a farm that is there; how much of its disk it may use is of no interest, so a plot-client's arguments fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FarmDirectory(pub(crate) PathBuf);
 
 /// Why a `path=` argument was not understood.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -125,6 +129,15 @@ impl FromStr for FarmPath {
     }
 }
 
+impl FromStr for FarmDirectory {
+    type Err = PathArgError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (directory, _) = parts(text, &["sectors", "size"])?;
+        Ok(Self(directory))
+    }
+}
+
 impl FromStr for CachePath {
     type Err = PathArgError;
 
@@ -185,6 +198,14 @@ mod tests {
             farm("path=/a,sector=3"),
             Err(PathArgError::UnknownPart(..))
         ));
+    }
+
+    #[test]
+    fn the_directory_of_a_farm_is_taken_with_and_without_its_space() {
+        let farm = FarmDirectory("/mnt/nvme0n1/".into());
+        assert_eq!("path=/mnt/nvme0n1/".parse(), Ok(farm.clone()));
+        assert_eq!("path=/mnt/nvme0n1/,sectors=8000".parse(), Ok(farm));
+        assert_eq!("/mnt/nvme0n1".parse::<FarmDirectory>(), Err(PathArgError::NoPath));
     }
 
     #[test]

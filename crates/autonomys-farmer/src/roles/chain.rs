@@ -1,9 +1,11 @@
 //! What every role has to know of the chain, and the arithmetic that goes with it.
 
+use super::priority::Priority;
 use crate::args::kzg::KzgArgs;
 use anyhow::{Context, Result, bail};
 use autonomys_cluster::settings::{ChainSettings, Settings};
 use autonomys_node_rpc::NodeClient;
+use autonomys_topology::Affinity;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,17 +135,38 @@ impl Arithmetic {
 }
 
 /// Erasure coding of records: up to 2^16 chunks.
-fn erasure_coding() -> ErasureCoding {
+pub(crate) fn erasure_coding() -> ErasureCoding {
     /// Base-two logarithm of the chunks of an extended record.
     const SCALE: NonZeroUsize = NonZeroUsize::new(16).expect("is not zero");
     ErasureCoding::new(SCALE).expect("the scale of records is within the limit")
 }
 
 /// A pool of compute threads; `name` shows in the system's thread list.
-pub(crate) fn compute_pool(name: &'static str, threads: usize) -> Result<Arc<rayon::ThreadPool>> {
+pub(crate) fn compute_pool(
+    name: &'static str,
+    threads: usize,
+    priority: Priority,
+) -> Result<Arc<rayon::ThreadPool>> {
+    bound_pool(name, threads, Affinity::unbound("anywhere"), priority)
+}
+
+/// The same with threads that are bound to where the process is to compute.
+pub(crate) fn bound_pool(
+    name: &'static str,
+    threads: usize,
+    affinity: Affinity,
+    priority: Priority,
+) -> Result<Arc<rayon::ThreadPool>> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(move |number| format!("{name}-{number}"))
+        .start_handler(move |number| {
+            priority.apply_to_this_thread();
+            if let Err(error) = affinity.bind_thread(number, threads) {
+                // It computes all the same, only further from its memory.
+                tracing::warn!(%error, "a compute thread could not be bound to its NUMA node");
+            }
+        })
         .build()
         .map(Arc::new)
         .context("cannot start compute threads")

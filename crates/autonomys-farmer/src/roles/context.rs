@@ -1,5 +1,6 @@
 //! What every role stands on: the connection to the cluster, its membership, and the data plane.
 
+use super::draining::Draining;
 use super::state_directory::StateDirectory;
 use crate::args::nats::NatsArgs;
 use anyhow::{Context, Result, ensure};
@@ -67,6 +68,7 @@ pub(crate) struct RoleContext {
     session_key: SessionKey,
     own_session_key: autonomys_cluster::SessionKey,
     server: Option<Server>,
+    draining: Draining,
     /// Ours until everything else has ended.
     _state: Option<StateDirectory>,
     /// Ends the data plane; cancelled after everything else has ended.
@@ -92,7 +94,18 @@ impl RoleContext {
         let instance = state
             .as_ref()
             .map_or_else(|| InstanceId::generate(role), StateDirectory::instance);
-        let mut options = NatsOptions::new(nats.servers.clone(), nats.cluster.parse()?, instance);
+        Self::start_as(nats, instance, state, tls, cancel).await
+    }
+
+    /// As [`Self::start`] under a given identity; `state` is held until the role has ended.
+    pub(super) async fn start_as(
+        nats: &NatsArgs,
+        instance: InstanceId,
+        state: Option<StateDirectory>,
+        tls: DataPlaneTls,
+        cancel: CancellationToken,
+    ) -> Result<Option<Self>> {
+        let mut options = NatsOptions::new(nats.servers.clone(), nats.cluster()?.clone(), instance);
         options.start_timeout = Some(Duration::from_secs(nats.timeout_secs));
         let cluster = tokio::select! {
             cluster = Cluster::connect(options) => cluster?,
@@ -107,6 +120,7 @@ impl RoleContext {
         let own_session_key = member.session_key;
         let session_key = SessionKey::from(*own_session_key.expose());
         let membership = Membership::join(&cluster, member).await?;
+        let draining = Draining::serve(&cluster, membership.own_record()).await?;
         tokio::spawn(stop_on_conflict(membership.conflict(), instance, cancel.clone()));
         tokio::spawn(name_those_that_differ(membership.view(), tls, cancel.clone()));
         let data_plane = CancellationToken::new();
@@ -122,6 +136,7 @@ impl RoleContext {
             session_key,
             own_session_key,
             server: None,
+            draining,
             _state: state,
             data_plane,
         }))
@@ -185,6 +200,16 @@ impl RoleContext {
     /// Changes what this member tells the others.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Member)) {
         self.membership.update(change);
+    }
+
+    /// Turns `true` when this instance is to take no new work, and `false` when it may again.
+    pub(crate) fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.wanted()
+    }
+
+    /// Tells how many pieces of work are held: with none a draining instance may be stopped.
+    pub(crate) fn set_held(&self, held: u32) {
+        self.draining.set_held(held);
     }
 
     /// Says goodbye and closes the data plane; the last thing a role does.

@@ -2,6 +2,7 @@
 
 use crate::args::kzg::KzgArgs;
 use crate::roles::chain::{Arithmetic, available_processors, compute_pool};
+use crate::roles::priority::Priority;
 use crate::util::observer::Observer;
 use anyhow::{Context, Result, bail, ensure};
 use autonomys_cluster::segment_headers::SegmentHeaders;
@@ -38,7 +39,7 @@ impl ChainRules {
     pub(super) async fn load(observer: &Observer, kzg: &KzgArgs) -> Result<Self> {
         let chain = observer.chain().await?;
         let commitments = commitments(&SegmentHeaders::open(&observer.cluster).await?.all().await?)?;
-        let pool = compute_pool("verify", available_processors())?;
+        let pool = compute_pool("verify", available_processors(), Priority::Normal)?;
         Ok(Self {
             kzg: Arithmetic::load(chain, kzg, &pool).await?.kzg,
             pool,

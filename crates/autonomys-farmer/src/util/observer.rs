@@ -39,11 +39,7 @@ impl Observer {
     /// # Errors
     /// One sentence when NATS is not reached, or nobody is in the cluster.
     pub(super) async fn connect(nats: &NatsArgs, purpose: &str) -> Result<Self> {
-        // Not used by who only looks.
-        let instance = InstanceId::generate(Role::Controller);
-        let mut options = NatsOptions::new(nats.servers.clone(), nats.cluster.parse()?, instance);
-        options.start_timeout = Some(Duration::from_secs(nats.timeout_secs));
-        let cluster = Cluster::observe(options, purpose).await?;
+        let cluster = look(nats, purpose).await?;
         let mut members = MembersView::observe(&cluster).await?;
         wait_for_members(&mut members, cluster.name().as_str()).await?;
         let close = CancellationToken::new();
@@ -103,6 +99,19 @@ impl Observer {
     pub(super) fn peer(&self, id: InstanceId) -> Option<Peer> {
         peer(self.members.current().get(id)?)
     }
+}
+
+/// A connection that is no member, for what is kept in JetStream whether anybody is there or not. `purpose` shows in the server's
+/// connection list.
+///
+/// # Errors
+/// One sentence when NATS is not reached.
+pub(super) async fn look(nats: &NatsArgs, purpose: &str) -> Result<Cluster> {
+    // Not used by who only looks.
+    let instance = InstanceId::generate(Role::Controller);
+    let mut options = NatsOptions::new(nats.servers.clone(), nats.cluster()?.clone(), instance);
+    options.start_timeout = Some(Duration::from_secs(nats.timeout_secs));
+    Ok(Cluster::observe(options, purpose).await?)
 }
 
 async fn wait_for_members(members: &mut MembersView, cluster: &str) -> Result<()> {

@@ -52,6 +52,23 @@ async fn open_socket(url: &str) -> Result<WsClient, NodeRpcError> {
         })
 }
 
+/// Asks a node once who it is, over a socket of its own.
+pub(super) async fn identity_of(url: &str) -> Result<FarmerAppInfo, NodeRpcError> {
+    let method = names::GET_FARMER_APP_INFO;
+    let timeout = limits::LOOK_TIMEOUT;
+    let asked = async {
+        let socket = open_socket(url).await?;
+        let answer = socket.request(method, ArrayParams::new()).await;
+        answer.map_err(|error| from_library(method, timeout, error))
+    };
+    tokio::time::timeout(timeout, asked)
+        .await
+        .unwrap_or(Err(NodeRpcError::Timeout {
+            method,
+            after: timeout,
+        }))
+}
+
 impl Link {
     /// Opens both sockets and reads the node's identity.
     pub(super) async fn open(url: &str, connection: u64) -> Result<(Self, FarmerAppInfo), NodeRpcError> {

@@ -1,7 +1,7 @@
 //! The task that keeps a connection open and feeds its notifications to the consumers.
 
 use super::link::{Lane, Link};
-use super::{AnnouncedSlot, ConnectionState, Inner};
+use super::{AnnouncedSlot, ConnectionState, Inner, health};
 use crate::Backoff;
 use crate::{NodeRpcError, limits, names};
 use jsonrpsee::core::client::Subscription;
@@ -51,8 +51,18 @@ async fn reconnect_for_ever(inner: &Inner) -> NodeRpcError {
         if error.is_fatal() && inner.urls.len() == 1 {
             return error;
         }
+        // There is one to go to at once.
+        if let NodeRpcError::GaveWay { .. } = error {
+            tracing::warn!(%error, "changing to another node");
+            continue;
+        }
         let pause = backoff.next_pause();
-        tracing::warn!(%error, ?pause, "no connection to a node, trying again after a pause");
+        // Attempts come every second for as long as it takes; the log need not say so every time.
+        if backoff.attempts().is_power_of_two() {
+            tracing::warn!(%error, attempts = backoff.attempts(), "no connection to a node, trying again and again");
+        } else {
+            tracing::debug!(%error, ?pause, "no connection to a node, trying again after a pause");
+        }
         let last_error = Some(Arc::new(error));
         inner.state.send_replace(ConnectionState::Connecting {
             attempts: backoff.attempts(),
@@ -62,17 +72,19 @@ async fn reconnect_for_ever(inner: &Inner) -> NodeRpcError {
     }
 }
 
-/// The first node that is connected and not syncing, else the first that is connected.
+/// The first node that is connected and not syncing, else the first that is connected. Those that were unwell at the last look come last:
+/// one that hangs would keep the others waiting.
 async fn connect_any(inner: &Inner, connection: u64) -> Result<Link, NodeRpcError> {
     let mut syncing = None;
     let mut errors = Vec::new();
-    for url in &inner.urls {
+    let order = health::order(&inner.health.borrow());
+    for url in &order {
         match connect(inner, url, connection).await {
             Ok((link, info)) if !info.syncing => return Ok(link),
             Ok((link, _)) => syncing = syncing.or(Some(link)),
             Err(error) => {
                 if inner.urls.len() > 1 {
-                    tracing::warn!(%error, "a node cannot be used, trying the next");
+                    tracing::debug!(%error, "a node cannot be used, trying the next");
                 }
                 errors.push(error);
             }
@@ -163,6 +175,7 @@ async fn serve(inner: &Inner, link: &Arc<Link>) -> NodeRpcError {
 
     let mut last_slot = tokio::time::Instant::now();
     let mut resubscribed = false;
+    let mut health = inner.health.subscribe();
     loop {
         tokio::select! {
             slot = next(&mut slots) => match slot {
@@ -190,6 +203,11 @@ async fn serve(inner: &Inner, link: &Arc<Link>) -> NodeRpcError {
                     Err(error) => return error,
                 },
             },
+            Ok(()) = health.changed() => {
+                if let Some(error) = health::should_give_way(&health.borrow_and_update(), &link.url) {
+                    return error;
+                }
+            }
             error = link.slots.on_disconnect() => return lost(error.to_string()),
             error = link.bulk.on_disconnect() => return lost(error.to_string()),
             () = tokio::time::sleep_until(last_slot + inner.silent_slots_after), if slots.is_some() => {

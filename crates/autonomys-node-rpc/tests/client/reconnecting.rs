@@ -1,7 +1,7 @@
 //! Connections that break, stay silent, or lead to the wrong chain.
 
 use crate::scripted::{Node, hex, within};
-use autonomys_node_rpc::{ConnectionState, NodeClient, NodeClientConfig, NodeRpcError, names};
+use autonomys_node_rpc::{ConnectionState, NodeClient, NodeClientConfig, NodeCondition, NodeRpcError, names};
 use futures::StreamExt;
 use serde_json::json;
 use std::time::Duration;
@@ -183,6 +183,44 @@ async fn the_first_healthy_node_is_used() {
     let is_syncing = |state: &ConnectionState| matches!(state, ConnectionState::Connected { url, .. } if *url == syncing.url());
     within(state.wait_for(is_syncing)).await.unwrap();
     other_chain.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_falls_behind_gives_way_to_one_that_does_not() {
+    let (first, mut second) = (Node::new(), Node::new());
+    let mut config = NodeClientConfig::new([first.url(), second.url()]);
+    config.look_every = Duration::from_millis(20);
+    let client = NodeClient::with_config(config, CancellationToken::new()).unwrap();
+    let mut state = client.state();
+    let connected_to = |url: String| move |state: &ConnectionState| matches!(state, ConnectionState::Connected { url: current, .. } if *current == url);
+    within(state.wait_for(connected_to(first.url()))).await.unwrap();
+    let conditions = |client: &NodeClient| -> Vec<_> {
+        let health = client.health();
+        health.iter().map(|node| (node.condition, node.in_use)).collect()
+    };
+    let wait_for = async |expected: [(NodeCondition, bool); 2]| {
+        while conditions(&client) != expected {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    use NodeCondition::{Healthy, Syncing, Unreachable};
+    within(wait_for([(Healthy, true), (Healthy, false)])).await;
+    first.script.lock().syncing = true;
+    within(state.wait_for(connected_to(second.url()))).await.unwrap();
+    within(wait_for([(Syncing, false), (Healthy, true)])).await;
+    // Well again: it stands by, and is there when it is needed.
+    first.script.lock().syncing = false;
+    within(wait_for([(Healthy, false), (Healthy, true)])).await;
+    let url = first.url();
+    second.stop().await;
+    drop(second);
+    within(state.wait_for(connected_to(url))).await.unwrap();
+    within(wait_for([(Healthy, true), (Unreachable, false)])).await;
+    // When nobody is well the one that is connected is kept.
+    first.script.lock().syncing = true;
+    within(wait_for([(Syncing, true), (Unreachable, false)])).await;
+    let kept = tokio::time::timeout(Duration::from_millis(200), state.changed()).await;
+    assert!(kept.is_err(), "{:?}", client.state().borrow());
 }
 
 #[tokio::test]

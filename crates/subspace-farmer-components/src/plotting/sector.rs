@@ -1,7 +1,7 @@
 //! Encodes the records of a sector and puts the sector together.
 
 use super::transposition::transpose;
-use super::{EncodeRecordError, EncodedRecord, encode_record};
+use super::{EncodeRecordError, EncodedRecord, EncodedRecords, encode_record};
 use crate::sector::{
     CHECKSUM_SIZE, RECORD_METADATA_SIZE, RecordMetadata, SectorContentsMap, SectorLayout, SectorMetadata,
     SectorMetadataChecksummed,
@@ -98,13 +98,12 @@ pub struct EncodedSector {
     pub metadata: SectorMetadataChecksummed,
 }
 
-/// Encodes a sector on the threads of `pool`, `record_concurrency` records at a time.
-///
-/// The result is the same for any pool and concurrency. `progress` is called after every record with the number of records
-/// encoded so far, from several threads; `cancelled` is looked at before every record.
+/// Encodes a sector on the threads of `pool`, `record_concurrency` records at a time: [`encode_records`], then
+/// [`assemble_sector`].
 ///
 /// Memory: for every piece 1 MiB until the end (the piece, then its encoded form), the same once more for the sector, and the
-/// working memory of [`encode_record`] for each concurrent record. A sector of 1000 pieces peaks at 2.2 GB plus that.
+/// working memory of [`encode_record`] for each concurrent record. A sector of 1000 pieces peaks at 2.2 GB plus that. Who
+/// writes the sector somewhere needs half: [`EncodedRecords::write_sector`].
 ///
 /// # Errors
 /// When it was cancelled or a piece is invalid (the first such piece found is named).
@@ -117,6 +116,43 @@ pub fn encode_sector(
     progress: &(dyn Fn(u16) + Sync),
     cancelled: &AtomicBool,
 ) -> Result<EncodedSector, EncodeSectorError> {
+    let encoded = encode_records(
+        sector,
+        proof_of_space,
+        erasure_coding,
+        pool,
+        record_concurrency,
+        progress,
+        cancelled,
+    )?;
+    Ok(assemble_sector(
+        encoded.sector_index,
+        encoded.history_size,
+        encoded.records,
+        &encoded.metadata,
+        pool,
+    )?)
+}
+
+/// Encodes the records of a sector on the threads of `pool`, `record_concurrency` at a time.
+///
+/// The result is the same for any pool and concurrency. `progress` is called after every record with the number of records
+/// encoded so far, from several threads; `cancelled` is looked at before every record.
+///
+/// Memory: for every piece 1 MiB (the piece, then its encoded form), and the working memory of [`encode_record`] for each
+/// concurrent record.
+///
+/// # Errors
+/// When it was cancelled or a piece is invalid (the first such piece found is named).
+pub fn encode_records(
+    sector: SectorToEncode,
+    proof_of_space: &dyn ProofOfSpace,
+    erasure_coding: &ErasureCoding,
+    pool: &ThreadPool,
+    record_concurrency: NonZeroUsize,
+    progress: &(dyn Fn(u16) + Sync),
+    cancelled: &AtomicBool,
+) -> Result<EncodedRecords, EncodeSectorError> {
     let SectorToEncode {
         public_key_hash,
         sector_index,
@@ -183,13 +219,7 @@ pub fn encode_sector(
         .into_iter()
         .collect::<Option<(Vec<_>, Vec<_>)>>()
         .ok_or(EncodeSectorError::Cancelled(sector_index))?;
-    Ok(assemble_sector(
-        sector_index,
-        history_size,
-        records,
-        &metadata,
-        pool,
-    )?)
+    EncodedRecords::new(sector_index, history_size, records, metadata).map_err(Into::into)
 }
 
 struct EncodingState<P> {

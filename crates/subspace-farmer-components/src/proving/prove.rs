@@ -1,13 +1,13 @@
 //! The prover's side: makes the proof of a request.
 
-use super::{ProofPart, ProofRequest};
+use super::{ProofPart, ProofRequest, ProofRequestV0};
 use crate::decoding::{DecodeRecordError, decode_chunks};
 use crate::sector::NUM_S_BUCKETS;
 use rayon::ThreadPool;
 use subspace_core_primitives::pieces::{ChunkWitness, SBucket};
 use subspace_erasure_coding::ErasureCoding;
 use subspace_kzg::{Commitment, Kzg, KzgError};
-use subspace_proof_of_space::{ProofOfSpace, ProofOfSpaceKind};
+use subspace_proof_of_space::{PosTable, ProofOfSpace, ProofOfSpaceKind};
 
 /// Why there is no proof.
 #[derive(Debug, thiserror::Error)]
@@ -57,18 +57,45 @@ pub fn prove(
     proof_of_space: &dyn ProofOfSpace,
     pool: &ThreadPool,
 ) -> Result<ProofPart, ProvingError> {
+    check_request(request, proof_of_space.kind())?;
+    let ProofRequest::V0(ProofRequestV0 { seed, .. }) = request;
+    let table = proof_of_space.create_table_parallel(seed, pool);
+    prove_with_table(request, table, kzg, erasure_coding, pool)
+}
+
+/// What can be wrong with a request without computing anything: all that a prover has to look at before it begins.
+///
+/// # Errors
+/// When the request is for another proof of space, for a chunk that is not there, or its commitment is none.
+pub fn check_request(request: &ProofRequest, proof_of_space: ProofOfSpaceKind) -> Result<(), ProvingError> {
     let ProofRequest::V0(request) = request;
-    if proof_of_space.kind() != request.proof_of_space {
+    if proof_of_space != request.proof_of_space {
         return Err(ProvingError::ProofOfSpace {
             requested: request.proof_of_space,
-            available: proof_of_space.kind(),
+            available: proof_of_space,
         });
     }
-    let s_bucket = request.s_bucket;
-    if !request.bitmap.is_encoded(s_bucket) {
-        return Err(ProvingError::NotEncoded(s_bucket));
+    if !request.bitmap.is_encoded(request.s_bucket) {
+        return Err(ProvingError::NotEncoded(request.s_bucket));
     }
-    let table = proof_of_space.create_table_parallel(&request.seed, pool);
+    Commitment::try_from(&request.record_commitment)
+        .map(drop)
+        .map_err(|_| ProvingError::CommitmentMismatch)
+}
+
+/// As [`prove`], with the proof-of-space table of the request's seed, which needs no chunk and so can be made while they are read.
+///
+/// # Errors
+/// As [`prove`].
+pub fn prove_with_table(
+    request: &ProofRequest,
+    table: Box<dyn PosTable>,
+    kzg: &Kzg,
+    erasure_coding: &ErasureCoding,
+    pool: &ThreadPool,
+) -> Result<ProofPart, ProvingError> {
+    let ProofRequest::V0(request) = request;
+    let s_bucket = request.s_bucket;
     let decoded = decode_chunks(&request.chunks, &request.bitmap, &*table, Some(pool))?;
     let missing_proof = DecodeRecordError::MissingProof { s_bucket };
     let proof_of_space = table

@@ -8,7 +8,7 @@ use subspace_core_primitives::pieces::{Piece, PieceOffset, RecordCommitment, Rec
 use subspace_core_primitives::segments::HistorySize;
 use subspace_farmer_components::plotting::{
     AssembleSectorError, EncodeRecordError, EncodeSectorError, SectorToEncode, assemble_sector,
-    encode_record, encode_sector,
+    encode_record, encode_records, encode_sector,
 };
 use subspace_farmer_components::reading::ReadMode;
 use subspace_farmer_components::sector::{CHUNK_SIZE, LoadedSector, NUM_CHUNKS};
@@ -40,6 +40,43 @@ fn chunks_stand_by_s_bucket_then_piece_offset() {
     assert!(encoded.sector[start..start + size] == *expected.as_flattened());
     let (body, checksum) = encoded.sector.split_last_chunk::<32>().unwrap();
     assert_eq!(blake3::hash(body), *checksum);
+}
+
+#[test]
+fn a_sector_written_by_parts_is_the_same() {
+    let (encoded, _) = plotted();
+    let records = encode_records(
+        to_encode((0..PIECES).map(piece).collect()),
+        &FastTestProofOfSpace,
+        &ERASURE_CODING,
+        &POOL,
+        NonZeroUsize::MIN,
+        &|_| {},
+        &AtomicBool::new(false),
+    )
+    .unwrap();
+    assert_eq!(records.sector_size(), encoded.sector.len() as u64);
+    // A sink that fails, wherever it does, gets nothing more; then all is written from the beginning.
+    for fails_at in [0, 1, 2, 9, 18] {
+        let mut parts = 0;
+        let written = records.write_sector(&POOL, |_| {
+            parts += 1;
+            if parts > fails_at { Err(parts) } else { Ok(()) }
+        });
+        assert_eq!(written, Err(fails_at + 1));
+    }
+    let (mut sector, mut largest) = (Vec::new(), 0);
+    let written = records.write_sector(&POOL, |part| {
+        sector.extend_from_slice(part);
+        largest = largest.max(part.len());
+        Ok::<(), ()>(())
+    });
+    let written = written.unwrap();
+    assert!(sector == encoded.sector);
+    assert_eq!(written.metadata, encoded.metadata);
+    assert_eq!(written.hash, blake3_hash(&sector));
+    // The stated memory: 64 KiB a record, give or take how chunks fall into s-buckets.
+    assert!(largest <= usize::from(PIECES) * 72 * 1024, "{largest}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use subspace_core_primitives::pieces::{Piece, RecordCommitment, RecordWitness, S
 use subspace_core_primitives::solutions::solution_distance;
 use subspace_farmer_components::auditing::{AuditResult, ChunkCandidate, audit_sector};
 use subspace_farmer_components::proving::{
-    ProofRequest, ProofRequestV0, ProvingError, provable_candidates, prove, read_proof_input,
+    ProofRequest, ProofRequestV0, ProvingError, check_request, provable_candidates, prove, read_proof_input,
 };
 use subspace_farmer_components::reading::{ReadMode, SectorReader};
 use subspace_farmer_components::sector::{RECORD_BITMAP_SIZE, RecordBitmap, SectorContentsMap};
@@ -84,6 +84,10 @@ fn proofs_are_checked_before_they_are_sent() {
     );
     assert_eq!(distance, candidate.solution_distance);
 
+    // A look costs nothing and finds what can be seen without the chunks.
+    check_request(&input.request, ProofOfSpaceKind::FastTest).unwrap();
+    let error = check_request(&input.request, ProofOfSpaceKind::Chia).unwrap_err();
+    assert!(matches!(error, ProvingError::ProofOfSpace { .. }), "{error}");
     let changed = |change: &dyn Fn(&mut ProofRequestV0)| {
         let ProofRequest::V0(mut request) = input.request.clone();
         change(&mut request);

@@ -3,6 +3,8 @@
 use super::{Arithmetic, Kind};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes;
+#[cfg(target_arch = "x86_64")]
+use crate::quads;
 use crate::transform::{DomainError, check_domain, coset_powers, inverse_coset_powers, portable};
 use crate::{Scalar, ScalarError};
 
@@ -16,6 +18,8 @@ impl Arithmetic {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Lanes(token) if values.len() >= lanes::MIN_TRANSFORM => lanes::forward(token, values),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Quads(proof) if values.len() >= quads::MIN_TRANSFORM => quads::forward(proof, values),
             _ => portable::forward(values),
         }
         Ok(())
@@ -30,6 +34,8 @@ impl Arithmetic {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Lanes(token) if values.len() >= lanes::MIN_TRANSFORM => lanes::inverse(token, values),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Quads(proof) if values.len() >= quads::MIN_TRANSFORM => quads::inverse(proof, values),
             _ => portable::inverse(values),
         }
         Ok(())
@@ -44,6 +50,8 @@ impl Arithmetic {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Lanes(token) if values.len() >= lanes::MIN_TRANSFORM => lanes::to_odd_coset(token, values),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Quads(proof) if values.len() >= quads::MIN_TRANSFORM => quads::to_odd_coset(proof, values),
             _ => portable::switch_coset(values, powers),
         }
         Ok(())
@@ -60,6 +68,10 @@ impl Arithmetic {
             Kind::Lanes(token) if values.len() >= lanes::MIN_TRANSFORM => {
                 lanes::from_odd_coset(token, values)
             }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Quads(proof) if values.len() >= quads::MIN_TRANSFORM => {
+                quads::from_odd_coset(proof, values)
+            }
             _ => portable::switch_coset(values, powers),
         }
         Ok(())
@@ -72,7 +84,7 @@ impl Arithmetic {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Lanes(token) => lanes::multiply(token, scalars, factors),
-            Kind::Portable => {
+            _ => {
                 for (scalar, factor) in scalars.iter_mut().zip(factors) {
                     *scalar *= *factor;
                 }
@@ -85,7 +97,7 @@ impl Arithmetic {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Lanes(token) => lanes::scale(token, scalars, factor),
-            Kind::Portable => {
+            _ => {
                 for scalar in scalars {
                     *scalar *= factor;
                 }
@@ -108,7 +120,7 @@ impl Arithmetic {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Lanes(token) => lanes::add_encoded(token, sums, numbers, factor),
-            Kind::Portable => {
+            _ => {
                 if !numbers.iter().all(Scalar::is_canonical) {
                     return Err(ScalarError::NotCanonical);
                 }
@@ -125,7 +137,7 @@ impl Arithmetic {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Lanes(token) => lanes::powers(token, base, count),
-            Kind::Portable => {
+            _ => {
                 let next = |power: &Scalar| Some(*power * base);
                 std::iter::successors(Some(Scalar::ONE), next)
                     .take(count)
@@ -139,7 +151,7 @@ impl Arithmetic {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Lanes(token) => lanes::batch_inverse(token, scalars),
-            Kind::Portable => Scalar::batch_inverse(scalars),
+            _ => Scalar::batch_inverse(scalars),
         }
     }
 }

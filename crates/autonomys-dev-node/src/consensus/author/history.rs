@@ -87,7 +87,7 @@ impl Author {
         let block = UnsealedBlock::build(parts, data)?;
         let state = block.state.clone();
         let block = block.seal(&RewardSignature([0; 64]));
-        pot.forget_up_to(slot);
+        pot.on_block(parent_slot.unwrap_or(0), slot);
         drop(pot);
         self.shared.log.write().append(&block, self.data_progress)?;
         self.parent = parent_slot.map(|slot| (self.head.hash(), slot));

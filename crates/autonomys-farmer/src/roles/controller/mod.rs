@@ -2,7 +2,7 @@
 //!
 //! Each of its loops is a module: [`slots`] announces slots and passes solutions and signatures on, over NATS and node connections of
 //! their own; [`segments`] brings new segments into the cluster; [`node_pieces`] serves pieces that only the node has; [`shard_map`]
-//! shares the items out among the caches. Several controllers run at once, each with nodes of its own; the one that holds the lease
+//! shares the items out among the caches; [`status`] tells the others how it and its nodes are. Several controllers run at once, each with nodes of its own; the one that holds the lease
 //! admits segments and keeps the shard map.
 
 mod admission;
@@ -10,19 +10,20 @@ mod node_pieces;
 mod segments;
 mod shard_map;
 mod slots;
+mod status;
 
 use super::chain::{Arithmetic, Chain, available_processors, compute_pool};
 use super::context::{DataPlaneArgs, RoleContext};
 use super::pieces::PieceFetcher;
+use super::priority::Priority;
 use crate::args::kzg::KzgArgs;
 use crate::args::nats::NatsArgs;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use autonomys_cache::coding::ItemCoding;
 use autonomys_cluster::leader::LeaderElection;
-use autonomys_cluster::members::RoleStatus;
 use autonomys_cluster::settings::Settings;
 use autonomys_cluster::{ControllerId, Role};
-use autonomys_node_rpc::{ConnectionState, NodeClient, NodeRpcError};
+use autonomys_node_rpc::{NodeClient, NodeRpcError};
 use autonomys_transfer::Handlers;
 use clap::Args;
 use node_pieces::NodePieces;
@@ -102,7 +103,7 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
     }
     settings.bind_chain(chain.to_settings()).await?;
 
-    let pool = compute_pool("controller", available_processors())?;
+    let pool = compute_pool("controller", available_processors(), Priority::Normal)?;
     let arithmetic = Arithmetic::load(chain, &args.kzg, &pool).await?;
     let fetcher = PieceFetcher::start(&context.cluster, context.pool.clone(), context.members()).await?;
     let pieces = Arc::new(NodePieces::new(node.clone(), fetcher.placement()));
@@ -148,7 +149,8 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
         chain,
         admission,
     ));
-    let outcome = supervise(&context, &shared, &election, tasks).await;
+    let reporter = status::Reporter::new(shared.node.clone(), context.members(), newest, shared.id);
+    let outcome = status::supervise(&context, &shared, &election, reporter, tasks).await;
     election.step_down().await;
     outcome.and(context.leave().await)
 }
@@ -204,52 +206,4 @@ fn is_passing(error: &anyhow::Error) -> bool {
                 | NodeRpcError::NotConnected { .. }
         )
     )
-}
-
-/// Keeps the member record up to date until told to stop, or until a loop ends that should not.
-async fn supervise(
-    context: &RoleContext,
-    shared: &Shared,
-    election: &LeaderElection,
-    mut tasks: JoinSet<Result<()>>,
-) -> Result<()> {
-    let mut state = shared.node.state();
-    let mut leading = election.leading();
-    let mut slots = Box::pin(shared.node.slot_info());
-    loop {
-        let healthy = match &*state.borrow_and_update() {
-            ConnectionState::Connected { .. } => true,
-            ConnectionState::Failed(error) => bail!("{error}"),
-            _ => false,
-        };
-        let leads = *leading.borrow_and_update();
-        context.update(|member| {
-            if let RoleStatus::Controller(status) = &mut member.status {
-                status.nodes = 1;
-                status.healthy_nodes = healthy.into();
-                status.leader = leads;
-            }
-        });
-        tokio::select! {
-            () = shared.cancel.cancelled() => break,
-            ended = tasks.join_next() => match ended {
-                Some(outcome) => outcome.context("a loop of the controller crashed")??,
-                None => break,
-            },
-            changed = state.changed() => changed.context("the node client is gone")?,
-            changed = leading.changed() => changed.context("the leader election is gone")?,
-            Some(slot) = futures::StreamExt::next(&mut slots) => {
-                context.update(|member| {
-                    if let RoleStatus::Controller(status) = &mut member.status {
-                        status.last_slot = slot.slot_info.slot_number;
-                    }
-                });
-            }
-        }
-    }
-    // Told to stop: the loops see the same token and end by themselves.
-    while let Some(outcome) = tasks.join_next().await {
-        outcome.context("a loop of the controller crashed")??;
-    }
-    Ok(())
 }

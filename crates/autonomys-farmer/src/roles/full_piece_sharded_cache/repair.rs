@@ -5,6 +5,7 @@ use super::archive::Archive;
 use crate::args::kzg::{KzgArgs, precompute};
 use crate::roles::chain::{Arithmetic, Chain, available_processors, compute_pool};
 use crate::roles::pieces::{PieceFetcher, Tier};
+use crate::roles::priority::Priority;
 use anyhow::{Context, Result};
 use autonomys_cluster::settings::CacheSettings;
 use std::sync::Arc;
@@ -140,7 +141,7 @@ impl Repairer {
 
     async fn tools(&self) -> Result<Tools> {
         let load = || async {
-            let pool = compute_pool("repair", available_processors())?;
+            let pool = compute_pool("repair", available_processors(), Priority::Normal)?;
             let arithmetic = Arithmetic::load(self.chain, &self.kzg, &pool).await?;
             let (kzg, threads) = (arithmetic.kzg.clone(), Arc::clone(&pool));
             tokio::task::spawn_blocking(move || precompute(&kzg, &threads)).await?;

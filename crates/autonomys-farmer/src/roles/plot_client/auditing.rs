@@ -1,36 +1,73 @@
 //! Audits of all farms for one slot, each farm by itself: a disk that hangs or fails costs its own sectors only.
 
-use super::Shared;
-use crate::roles::chain::compute_pool;
-use anyhow::Result;
+mod statistics;
+
+use super::farm_set::FarmSet;
+use super::misses::Misses;
+use super::slot::Slot;
+use anyhow::{Context, Result};
+use autonomys_cluster::journal::MissReason;
+use autonomys_farm::reads::{EngineSelection, FarmReader};
 use autonomys_farm::{Farm, WinningSector};
+use parking_lot::Mutex;
+use statistics::Statistics;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use subspace_core_primitives::rpc::SlotInfo;
 use subspace_core_primitives::solutions::SolutionRange;
 use subspace_farmer_components::auditing::AuditChallenge;
-use subspace_farmer_components::proving::ProvableCandidate;
+use subspace_farmer_components::proving::{ProofInput, ProvableCandidate};
+use subspace_proof_of_space::ProofOfSpaceKind;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
-/// Reads in flight on one farm: 8000 sectors of 0.1 ms each take a tenth of a second.
-const READS_PER_FARM: usize = 8;
+/// Threads that read one farm where threads do, so as many reads in flight: 8000 sectors of 0.1 ms each take a tenth of a second. They
+/// mostly wait, so their number does not depend on that of the processors.
+const READERS_PER_FARM: usize = 8;
 
 /// A chunk that wins, and where it is.
 pub(super) struct Winner {
     pub(super) farm: Arc<Farm>,
+    reader: Arc<FarmReader>,
     pub(super) sector: Arc<WinningSector>,
     pub(super) candidate: ProvableCandidate,
 }
 
+impl Winner {
+    /// Reads what its proof needs, in the way that is quickest on its disk.
+    pub(super) async fn read_proof_input(&self, kind: ProofOfSpaceKind) -> Result<ProofInput> {
+        let (farm, reader, sector) = (
+            Arc::clone(&self.farm),
+            Arc::clone(&self.reader),
+            Arc::clone(&self.sector),
+        );
+        let candidate = self.candidate;
+        let read =
+            tokio::task::spawn_blocking(move || reader.read_proof_input(&farm, &sector, &candidate, kind));
+        let read = read.await.context("reading a record crashed")??;
+        tracing::debug!(
+            directory = %self.farm.directory().display(), sector = self.sector.sector_index(),
+            way = %read.reading, milliseconds = read.took.as_millis(), "record read"
+        );
+        Ok(read.input)
+    }
+}
+
+/// Auditors of the farms in service; made when a farm is seen first, dropped when it is set aside.
+pub(super) struct Auditors {
+    farms: Arc<FarmSet>,
+    engines: EngineSelection,
+    misses: Misses,
+    auditors: Mutex<Vec<Arc<Auditor>>>,
+}
+
 /// Audits one farm, on threads of its own: those of a disk that does not answer are missed by nobody else.
-pub(super) struct Auditor {
+struct Auditor {
     farm: Arc<Farm>,
-    pool: Arc<rayon::ThreadPool>,
+    reader: Arc<FarmReader>,
     busy: Arc<AtomicBool>,
-    /// Sectors that could not be read in the last audit.
-    unreadable: Arc<AtomicUsize>,
+    /// How to read records was measured, or is being measured.
+    measured: AtomicBool,
+    statistics: Mutex<Statistics>,
 }
 
 /// A farm is being audited until this is dropped.
@@ -49,112 +86,154 @@ impl Drop for Busy {
 }
 
 /// A winning sector with the distance of its nearest chunk.
-type Found = (SolutionRange, Arc<Farm>, WinningSector);
+struct Found {
+    distance: SolutionRange,
+    auditor: Arc<Auditor>,
+    sector: WinningSector,
+}
 
-impl Auditor {
-    /// One for each farm.
-    pub(super) fn for_farms(shared: &Shared) -> Result<Vec<Self>> {
-        let threads = shared.pool.current_num_threads().min(READS_PER_FARM);
-        let auditor = |farm: &Arc<Farm>| {
-            Ok(Self {
-                farm: Arc::clone(farm),
-                pool: compute_pool("audit", threads)?,
-                busy: Arc::default(),
-                unreadable: Arc::default(),
-            })
-        };
-        shared.farms.iter().map(auditor).collect()
+impl Auditors {
+    /// For the farms of the set.
+    pub(super) fn new(farms: Arc<FarmSet>, engines: EngineSelection, misses: Misses) -> Self {
+        Self {
+            farms,
+            engines,
+            misses,
+            auditors: Mutex::default(),
+        }
     }
 
-    fn audit(
-        farm: &Arc<Farm>,
-        pool: &rayon::ThreadPool,
-        challenge: &AuditChallenge,
-        unreadable: &AtomicUsize,
-    ) -> Vec<Found> {
-        let audit = farm.audit(challenge, Some(pool));
-        let failed = audit.errors.len();
-        // Once a change, not once a slot.
-        if unreadable.swap(failed, Ordering::Relaxed) != failed {
-            match audit.errors.first() {
-                Some(error) => tracing::error!(
-                    directory = %farm.directory().display(), sectors = failed,
-                    "sectors cannot be audited, the others are farmed on; check the disk: {error}"
-                ),
-                None => {
-                    tracing::info!(directory = %farm.directory().display(), "all sectors can be audited again")
+    /// One for each farm in service now; what is known of a farm is kept from slot to slot.
+    fn current(&self) -> Vec<Arc<Auditor>> {
+        let mut auditors = self.auditors.lock();
+        let mut before = std::mem::take(&mut *auditors);
+        for farm in self.farms.open() {
+            let known = before
+                .iter()
+                .position(|auditor| Arc::ptr_eq(&auditor.farm, &farm));
+            match known {
+                Some(known) => auditors.push(before.swap_remove(known)),
+                None => match FarmReader::new(self.engines, READERS_PER_FARM, "audit") {
+                    Ok(reader) => auditors.push(Arc::new(Auditor {
+                        farm,
+                        reader: Arc::new(reader),
+                        busy: Arc::default(),
+                        measured: AtomicBool::new(false),
+                        statistics: Mutex::default(),
+                    })),
+                    Err(error) => {
+                        tracing::error!(directory = %farm.directory().display(), "a farm misses a slot: {error}");
+                    }
+                },
+            }
+        }
+        auditors.clone()
+    }
+
+    /// Winning chunks of all farms that are audited within the time, the nearest sector first.
+    pub(super) async fn audit(&self, slot: &Slot, within: Duration) -> Vec<Winner> {
+        let deadline = slot.announced + within;
+        let challenge = AuditChallenge {
+            global_challenge: slot.info.global_challenge,
+            solution_range: slot.info.voting_solution_range,
+        };
+        let mut audits = JoinSet::new();
+        let mut running = Vec::new();
+        for auditor in self.current() {
+            let Some(busy) = Busy::begin(&auditor.busy) else {
+                auditor.statistics.lock().skipped();
+                let key = auditor.farm.public_key();
+                self.misses.slot(slot, key, MissReason::EarlierAuditRuns);
+                continue;
+            };
+            running.push(Arc::clone(&auditor));
+            let (farms, number) = (Arc::clone(&self.farms), running.len() - 1);
+            audits.spawn_blocking(move || {
+                let _busy = busy;
+                (number, auditor.audit(&farms, &challenge))
+            });
+        }
+        let mut ended = vec![false; running.len()];
+        let mut sectors: Vec<Found> = Vec::new();
+        loop {
+            match tokio::time::timeout_at(deadline.into(), audits.join_next()).await {
+                Ok(None) => break,
+                Ok(Some(Ok((number, found)))) => {
+                    ended[number] = true;
+                    sectors.extend(found);
+                }
+                Ok(Some(Err(error))) => {
+                    tracing::error!(slot = slot.number(), %error, "the audit of a farm crashed");
+                }
+                Err(_) => {
+                    for (auditor, _) in running.iter().zip(&ended).filter(|(_, ended)| !**ended) {
+                        auditor.statistics.lock().late();
+                        let key = auditor.farm.public_key();
+                        self.misses.slot(slot, key, MissReason::AuditTooSlow);
+                    }
+                    break;
                 }
             }
         }
+        // Audits that run on end by themselves; nobody waits for what they find.
+        audits.detach_all();
+        sectors.sort_by_key(|found| found.distance);
+        sectors.into_iter().flat_map(winners).collect()
+    }
+}
+
+fn winners(found: Found) -> impl Iterator<Item = Winner> {
+    let Found { auditor, sector, .. } = found;
+    let sector = Arc::new(sector);
+    let candidates = sector.candidates.clone();
+    candidates.into_iter().map(move |candidate| Winner {
+        farm: Arc::clone(&auditor.farm),
+        reader: Arc::clone(&auditor.reader),
+        sector: Arc::clone(&sector),
+        candidate,
+    })
+}
+
+impl Auditor {
+    fn audit(self: &Arc<Self>, farms: &FarmSet, challenge: &AuditChallenge) -> Vec<Found> {
+        let farm = &self.farm;
+        let timed = self.reader.audit(farm, challenge);
+        farms.audited(farm, timed.sectors, &timed.audit.errors);
+        self.statistics.lock().audited(farm.directory(), &timed);
         let mut found = Vec::new();
-        for result in &audit.results {
+        for result in &timed.audit.results {
             match farm.provable(result) {
-                Ok(Some(sector)) => {
-                    found.push((sector.candidates[0].solution_distance, Arc::clone(farm), sector))
-                }
+                Ok(Some(sector)) => found.push(Found {
+                    distance: sector.candidates[0].solution_distance,
+                    auditor: Arc::clone(self),
+                    sector,
+                }),
                 Ok(None) => {}
                 Err(error) => tracing::error!(directory = %farm.directory().display(), "{error}"),
             }
         }
+        if timed.sectors > 0 && !self.measured.swap(true, Ordering::Relaxed) {
+            let this = Arc::clone(self);
+            // Not while a slot is waited for.
+            tokio::task::spawn_blocking(move || this.measure());
+        }
         found
     }
-}
 
-/// Winning chunks of all farms that are audited within the time, the nearest sector first.
-pub(super) async fn audit(auditors: &[Auditor], slot_info: SlotInfo, within: Duration) -> Vec<Winner> {
-    let deadline = Instant::now() + within;
-    let slot = slot_info.slot_number;
-    let challenge = AuditChallenge {
-        global_challenge: slot_info.global_challenge,
-        solution_range: slot_info.voting_solution_range,
-    };
-    let mut audits = JoinSet::new();
-    for auditor in auditors {
-        let Some(busy) = Busy::begin(&auditor.busy) else {
-            tracing::warn!(
-                slot, directory = %auditor.farm.directory().display(),
-                "slot skipped on this farm: the audit of an earlier slot still runs; the disk or the processors are too slow"
-            );
-            continue;
-        };
-        let (farm, pool) = (Arc::clone(&auditor.farm), Arc::clone(&auditor.pool));
-        let unreadable = Arc::clone(&auditor.unreadable);
-        audits.spawn_blocking(move || {
-            let _busy = busy;
-            Auditor::audit(&farm, &pool, &challenge, &unreadable)
-        });
-    }
-    let mut sectors: Vec<Found> = Vec::new();
-    loop {
-        match tokio::time::timeout_at(deadline, audits.join_next()).await {
-            Ok(None) => break,
-            Ok(Some(Ok(found))) => sectors.extend(found),
-            Ok(Some(Err(error))) => tracing::error!(slot, %error, "the audit of a farm crashed"),
-            Err(_) => {
-                tracing::warn!(
-                    slot,
-                    farms = audits.len(),
-                    "farms are not audited in time and miss the slot: their disks or the processors are too slow"
-                );
-                break;
+    /// Finds out how records are read on this disk, once in the life of the process.
+    fn measure(&self) {
+        let directory = self.farm.directory().display();
+        match self.reader.measure_records(&self.farm) {
+            Ok(estimates) => {
+                let estimates: Vec<_> = estimates
+                    .iter()
+                    .map(|(way, took)| format!("{way} {} ms", took.as_millis()))
+                    .collect();
+                tracing::debug!(%directory, "a record would be read by: {}; the first is used", estimates.join(", "));
             }
+            Err(error) => tracing::warn!(%directory, %error, "how to read records could not be measured"),
         }
     }
-    // Audits that run on end by themselves; nobody waits for what they find.
-    audits.detach_all();
-    sectors.sort_by_key(|(distance, ..)| *distance);
-    sectors
-        .into_iter()
-        .flat_map(|(_, farm, sector)| {
-            let sector = Arc::new(sector);
-            let candidates = sector.candidates.clone();
-            candidates.into_iter().map(move |candidate| Winner {
-                farm: Arc::clone(&farm),
-                sector: Arc::clone(&sector),
-                candidate,
-            })
-        })
-        .collect()
 }
 
 #[cfg(test)]

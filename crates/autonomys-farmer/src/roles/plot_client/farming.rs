@@ -1,47 +1,45 @@
 //! Farming: every slot all farms are audited, winners proved and submitted, the nearest first.
 
 use super::Shared;
-use super::auditing::{self, Auditor, Winner};
+use super::auditing::{Auditors, Winner};
+use super::misses::Misses;
 use super::proving::Prover;
+use super::slot::Slot;
 use super::submitting::{Submission, Submitter};
 use anyhow::{Context, Result};
-use autonomys_cluster::journal::SolutionOutcome;
+use autonomys_cluster::Cluster;
+use autonomys_cluster::journal::{MissReason, SolutionCourse, SolutionOutcome};
 use autonomys_cluster::messages::SlotAnnouncement;
-use autonomys_cluster::{Cluster, ControllerId};
 use futures::StreamExt;
-use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use subspace_core_primitives::SlotNumber;
-use subspace_core_primitives::hashes::Blake3Hash;
-use subspace_core_primitives::rpc::SlotInfo;
 use subspace_core_primitives::solutions::Solution;
 use tokio::task::JoinSet;
 
 /// Slots remembered so that each is farmed once, whoever announces it how often.
 const REMEMBERED_SLOTS: usize = 64;
-/// Controllers that announced one slot and are remembered; operators have a handful.
-const MAX_ANNOUNCERS: usize = 16;
 /// Slots farmed at once: the farming time of 4 s holds four of them.
 const SLOTS_AT_ONCE: usize = 4;
 
+/// What farming needs beside the farms.
+pub(super) struct Tools {
+    pub(super) prover: Prover,
+    pub(super) submitter: Arc<Submitter>,
+    pub(super) auditors: Auditors,
+    pub(super) misses: Misses,
+    /// Time from the announcement of a slot after which its solutions are worth nothing.
+    pub(super) farming_timeout: Duration,
+}
+
 /// Runs until told to stop.
-pub(super) async fn run(
-    cluster: Cluster,
-    shared: Arc<Shared>,
-    prover: Prover,
-    submitter: Arc<Submitter>,
-    farming_timeout: Duration,
-) -> Result<()> {
+pub(super) async fn run(cluster: Cluster, shared: Arc<Shared>, tools: Tools) -> Result<()> {
     let mut slots = cluster.subscribe::<SlotAnnouncement>().await?;
-    let mut seen: VecDeque<Seen> = VecDeque::with_capacity(REMEMBERED_SLOTS);
+    let mut seen: VecDeque<Arc<Slot>> = VecDeque::with_capacity(REMEMBERED_SLOTS);
     let mut running = JoinSet::new();
     let farmer = Arc::new(Farmer {
         shared: Arc::clone(&shared),
-        prover,
-        submitter,
-        auditors: Auditor::for_farms(&shared)?,
+        tools,
     });
     loop {
         let announcement = tokio::select! {
@@ -52,158 +50,150 @@ pub(super) async fn run(
                 continue;
             }
         };
-        let deadline = Instant::now() + farming_timeout;
-        let key = (
-            announcement.slot_info.slot_number,
-            announcement.slot_info.global_challenge,
-        );
-        if let Some(slot) = seen.iter().find(|slot| slot.key == key) {
-            slot.announced_by(announcement.controller);
+        let timeout = farmer.tools.farming_timeout;
+        let slot = Slot::announced(announcement.slot_info, announcement.controller, timeout);
+        if let Some(known) = seen.iter().find(|known| known.key() == slot.key()) {
+            known.announced_again(announcement.controller);
             continue;
         }
         if seen.len() == REMEMBERED_SLOTS {
             seen.pop_front();
         }
-        let slot = Seen {
-            key,
-            announcers: Arc::default(),
-        };
-        slot.announced_by(announcement.controller);
-        let announcers = Arc::clone(&slot.announcers);
-        seen.push_back(slot);
+        let slot = Arc::new(slot);
+        seen.push_back(Arc::clone(&slot));
         if running.len() >= SLOTS_AT_ONCE {
-            tracing::warn!(
-                slot = key.0,
-                "slot skipped: {SLOTS_AT_ONCE} earlier slots are still being farmed"
-            );
+            for public_key in shared.farms.public_keys() {
+                farmer
+                    .tools
+                    .misses
+                    .slot(&slot, public_key, MissReason::TooManySlots);
+            }
             continue;
         }
         let farmer = Arc::clone(&farmer);
-        let slot_info = announcement.slot_info;
-        running.spawn(async move { farmer.farm(slot_info, &announcers, deadline).await });
+        running.spawn(async move { farmer.farm(&slot).await });
     }
     // Proofs in the making are worth nothing after the slot, so nobody waits for them.
     running.shutdown().await;
     Ok(())
 }
 
-/// A slot that was announced, and by whom: the first gets the solutions, the next only what the first has certainly not received.
-struct Seen {
-    key: (SlotNumber, Blake3Hash),
-    announcers: Announcers,
-}
-
-type Announcers = Arc<Mutex<Vec<ControllerId>>>;
-
-impl Seen {
-    fn announced_by(&self, controller: ControllerId) {
-        let mut announcers = self.announcers.lock();
-        if announcers.len() < MAX_ANNOUNCERS && !announcers.contains(&controller) {
-            announcers.push(controller);
-        }
-    }
-}
-
 struct Farmer {
     shared: Arc<Shared>,
-    prover: Prover,
-    submitter: Arc<Submitter>,
-    auditors: Vec<Auditor>,
+    tools: Tools,
+}
+
+/// What follows for the rest of a slot's winners.
+enum Next {
+    GoOn,
+    /// No further solution is of use, for this reason.
+    Drop(MissReason),
 }
 
 impl Farmer {
-    async fn farm(&self, slot_info: SlotInfo, announcers: &Announcers, deadline: Instant) {
-        let slot = slot_info.slot_number;
-        let started = Instant::now();
+    async fn farm(&self, slot: &Slot) {
         // The other half is for proofs.
-        let within = deadline.saturating_duration_since(started) / 2;
-        let winners = auditing::audit(&self.auditors, slot_info, within).await;
+        let within = self.tools.farming_timeout / 2;
+        let winners = self.tools.auditors.audit(slot, within).await;
+        let audited = Instant::now();
         self.shared.counters.count(&self.shared.counters.audited_slots);
         tracing::debug!(
-            slot,
+            slot = slot.number(),
             winners = winners.len(),
-            milliseconds = started.elapsed().as_millis(),
+            milliseconds = slot.ms(audited),
             "audited"
         );
-        for winner in winners {
-            if Instant::now() >= deadline {
-                tracing::warn!(
+        let mut winners = winners.into_iter();
+        while let Some(winner) = winners.next() {
+            let next = if slot.is_over() {
+                self.drop_all(
                     slot,
-                    "the farming time is over, the remaining winners are dropped"
+                    std::iter::once(winner).chain(winners),
+                    &MissReason::NoTimeLeft,
                 );
                 return;
-            }
-            if !self.solve(slot, announcers, &winner, deadline).await {
+            } else {
+                self.solve(slot, &winner, audited).await
+            };
+            if let Next::Drop(reason) = next {
+                self.drop_all(slot, winners, &reason);
                 return;
             }
         }
     }
 
-    /// Proves and submits one winner; `false` when there is no point in going on with this slot.
-    async fn solve(
-        &self,
-        slot: SlotNumber,
-        announcers: &Announcers,
-        winner: &Winner,
-        deadline: Instant,
-    ) -> bool {
-        let sector_index = winner.sector.sector_index();
-        let started = Instant::now();
-        let solution = self
-            .prover
-            .solution(
-                &winner.farm,
-                &winner.sector,
-                &winner.candidate,
-                self.shared.reward_address,
-                deadline,
-            )
-            .await;
-        let solution = match solution {
-            Ok(solution) => solution,
-            Err(error) => {
-                tracing::warn!(slot, sector = sector_index, "a winner was lost: {error:#}");
-                return true;
+    /// Tells the nearest of each farm, and how many there were.
+    fn drop_all(&self, slot: &Slot, winners: impl Iterator<Item = Winner>, reason: &MissReason) {
+        let mut farms: Vec<(Winner, u32)> = Vec::new();
+        for winner in winners {
+            let known = farms
+                .iter_mut()
+                .find(|(nearest, _)| Arc::ptr_eq(&nearest.farm, &winner.farm));
+            match known {
+                Some((_, count)) => *count += 1,
+                None => farms.push((winner, 1)),
+            }
+        }
+        for (nearest, count) in farms {
+            self.missed(slot, &nearest, count, reason.clone());
+        }
+    }
+
+    fn missed(&self, slot: &Slot, winner: &Winner, count: u32, reason: MissReason) {
+        let place = (winner.sector.sector_index(), winner.candidate.piece_offset);
+        let public_key = winner.farm.public_key();
+        self.tools.misses.wins(slot, public_key, place, count, reason);
+    }
+
+    /// Proves and submits one winner.
+    async fn solve(&self, slot: &Slot, winner: &Winner, audited: Instant) -> Next {
+        let sector = winner.sector.sector_index();
+        let proved = match self.tools.prover.solution(slot, winner).await {
+            Ok(proved) => proved,
+            Err(reason) => {
+                let over = matches!(reason, MissReason::ProofTooLate | MissReason::NoTimeLeft);
+                self.missed(slot, winner, 1, reason);
+                return if over {
+                    Next::Drop(MissReason::NoTimeLeft)
+                } else {
+                    Next::GoOn
+                };
             }
         };
-        let proved_in = started.elapsed();
-        if Instant::now() >= deadline {
-            tracing::warn!(
-                slot,
-                sector = sector_index,
-                proof_ms = proved_in.as_millis(),
-                "a winner was lost: the proof came too late"
-            );
-            return false;
-        }
-        match self.submit(slot, solution, announcers, deadline).await {
+        let course = SolutionCourse {
+            announced_at: slot.announced_at,
+            audited_ms: slot.ms(audited),
+            read_ms: slot.ms(proved.read),
+            proved_ms: slot.ms(proved.proved),
+            submitted_ms: slot.ms_now(),
+            proved_by: proved.proved_by,
+        };
+        match self.submit(slot, proved.solution, course).await {
             Ok(SolutionOutcome::Accepted) => {
                 tracing::info!(
-                    slot,
-                    sector = sector_index,
-                    proof_ms = proved_in.as_millis(),
+                    slot = slot.number(),
+                    sector,
+                    proof_ms = course.proved_ms - course.read_ms,
+                    total_ms = slot.ms_now(),
                     "solution accepted by the node"
                 );
                 self.shared.counters.count(&self.shared.counters.solutions);
-                true
+                Next::GoOn
             }
             // The official farmer stops for the slot as well: the node has closed it.
             Ok(outcome) => {
                 tracing::debug!(
-                    slot,
-                    sector = sector_index,
+                    slot = slot.number(),
+                    sector,
                     ?outcome,
                     "no further solution for this slot"
                 );
-                false
+                Next::Drop(MissReason::SlotClosed)
             }
             Err(error) => {
-                tracing::warn!(
-                    slot,
-                    sector = sector_index,
-                    "a solution was not delivered: {error:#}"
-                );
-                false
+                let reason = MissReason::not_recorded(format!("{error:#}"));
+                self.missed(slot, winner, 1, reason.clone());
+                Next::Drop(reason)
             }
         }
     }
@@ -211,29 +201,30 @@ impl Farmer {
     /// Gives the solution to the first controller that announced the slot; to the next one only when it was certainly not received.
     async fn submit(
         &self,
-        slot: SlotNumber,
+        slot: &Slot,
         solution: Solution,
-        announcers: &Announcers,
-        deadline: Instant,
+        course: SolutionCourse,
     ) -> Result<SolutionOutcome> {
+        let mut outcome = SolutionOutcome::NotReceived;
         for turn in 0.. {
-            let Some(controller) = announcers.lock().get(turn).copied() else {
+            let Some(controller) = slot.announcer(turn) else {
                 break;
             };
             let submission = Submission {
                 slot,
                 solution,
+                course,
                 controller,
             };
-            let outcome = self.submitter.submit(submission).await?;
+            outcome = self.tools.submitter.submit(submission).await?;
             if outcome != SolutionOutcome::NotReceived {
-                return Ok(outcome);
+                break;
             }
-            tracing::warn!(slot, %controller, "a controller did not receive a solution");
-            if Instant::now() >= deadline {
+            tracing::warn!(slot = slot.number(), %controller, "a controller did not receive a solution");
+            if slot.is_over() {
                 break;
             }
         }
-        anyhow::bail!("no controller that announced the slot received it");
+        Ok(outcome)
     }
 }

@@ -1,11 +1,12 @@
 //! Pulls one finished sector from its plot-server into the plot file.
 
+use super::farm_set::FarmSet;
 use super::plotting::is_plotted;
 use crate::roles::context::peer;
 use anyhow::{Context, Result, bail};
 use autonomys_cluster::members::MembersView;
 use autonomys_cluster::plot_jobs::{JobRecord, JobState, PlotJobs, ReadySector};
-use autonomys_farm::{Farm, FarmError, SectorWriter};
+use autonomys_farm::{Farm, FarmError, SectorOrigin, SectorWriter};
 use autonomys_transfer::error::ErrorCode;
 use autonomys_transfer::{Peer, Pool, SectorKey, SessionKey, TransferError};
 use bytes::Bytes;
@@ -27,6 +28,7 @@ const ACK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What one pull needs.
 pub(super) struct Fetch {
+    pub(super) farms: Arc<FarmSet>,
     pub(super) farm: Arc<Farm>,
     pub(super) record: JobRecord,
     pub(super) jobs: PlotJobs,
@@ -62,6 +64,10 @@ pub(super) async fn fetch_sector(fetch: &Fetch) -> Result<()> {
                 fetch.jobs.reject(&id, ready.server, &reason).await?;
                 bail!("{reason}; given up, it will be plotted again");
             }
+            Err(PullError::Disk(error)) => {
+                fetch.farms.failed(&fetch.farm, Some(id.sector_index), &error);
+                return Err(error.into());
+            }
             Err(PullError::Peer(error) | PullError::Own(error)) => return Err(error),
         }
         tracing::info!(
@@ -85,13 +91,21 @@ enum PullError {
     Bad(String),
     /// The plot-server or the way to it; the same sector can be had later.
     Peer(anyhow::Error),
-    /// Something here, such as the farm's disk; another sector would meet the same.
+    /// The farm's disk, or its sector's place there; another sector would meet the same.
+    Disk(FarmError),
+    /// Something else here.
     Own(anyhow::Error),
 }
 
 impl From<anyhow::Error> for PullError {
     fn from(error: anyhow::Error) -> Self {
         Self::Own(error)
+    }
+}
+
+impl From<FarmError> for PullError {
+    fn from(error: FarmError) -> Self {
+        Self::Disk(error)
     }
 }
 
@@ -120,10 +134,25 @@ async fn pull(fetch: &Fetch, ready: &ReadySector, key: SectorKey) -> Result<(), 
             PullError::Bad(format!("the metadata of the finished sector is damaged: {error}"))
         })?;
     let farm = Arc::clone(&fetch.farm);
-    let mut writer = blocking(move || farm.write_sector(key.sector_index))
-        .await?
-        .context("the sector cannot be written")?;
-    let mut offset = 0;
+    let origin = SectorOrigin {
+        history_size: fetch.record.job.id.history_size,
+        checksum: ready.checksum,
+    };
+    let begun = blocking(move || {
+        let mut writer = farm.write_sector(key.sector_index)?;
+        let offset = writer.resume(origin)?;
+        Ok::<_, FarmError>((writer, offset))
+    });
+    let (mut writer, mut offset) = begun.await??;
+    let resumed = offset > 0;
+    if resumed {
+        tracing::info!(
+            directory = %fetch.farm.directory().display(),
+            sector = key.sector_index,
+            bytes = offset,
+            "a transfer goes on where it was stopped"
+        );
+    }
     let mut cuts = 0;
     while offset < ready.length {
         match pull_from(fetch, ready, key, offset, writer).await {
@@ -150,10 +179,12 @@ async fn pull(fetch: &Fetch, ready: &ReadySector, key: SectorKey) -> Result<(), 
     }
     match blocking(move || writer.commit(metadata)).await? {
         Ok(()) => Ok(()),
+        // The sector may be good and what was there of it before not: the next attempt begins anew.
+        Err(error @ FarmError::SectorChecksum { .. }) if resumed => Err(PullError::Own(error.into())),
         Err(error @ (FarmError::SectorChecksum { .. } | FarmError::SectorMetadata { .. })) => {
             Err(PullError::Bad(error.to_string()))
         }
-        Err(error) => Err(PullError::Own(error.into())),
+        Err(error) => Err(PullError::Disk(error)),
     }
 }
 
@@ -210,10 +241,10 @@ async fn pull_from(
     (writer, offset, outcome)
 }
 
-async fn write(mut writer: SectorWriter, offset: u64, data: Bytes) -> (SectorWriter, Result<()>) {
+async fn write(mut writer: SectorWriter, offset: u64, data: Bytes) -> (SectorWriter, Result<(), FarmError>) {
     let task = tokio::task::spawn_blocking(move || {
         let outcome = writer.write(offset, &data);
-        (writer, outcome.map_err(anyhow::Error::from))
+        (writer, outcome)
     });
     task.await.expect("writing to a file does not panic")
 }

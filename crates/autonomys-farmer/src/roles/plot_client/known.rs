@@ -1,6 +1,7 @@
 //! What the plotting loop knows of its farms' jobs, and what it makes of it: which may be pulled, which are out of date.
 
 use autonomys_cluster::plot_jobs::{JobEvent, JobId, JobRecord, JobState};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use subspace_core_primitives::PublicKey;
@@ -13,8 +14,12 @@ const TOLD_WITHIN: Duration = Duration::from_secs(30);
 const FETCH_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// Failures in a row after which a plot-server that cannot give a finished sector is given up: about three minutes.
 const MAX_FETCH_FAILURES: u32 = 8;
-/// A parked job gets a fresh start after this long: full disks are emptied, and nobody should have to remember the job.
+/// A parked job gets a fresh start after this long: full disks are emptied, and nobody should have to remember the job. Each time
+/// it is parked again it rests twice as long.
 const PARKED_FOR: Duration = Duration::from_secs(600);
+/// A job that was parked this often, the last time after some five hours, is left to the operator (`util plot-jobs`), or to a grown
+/// history, with which its sector gets other pieces.
+const MAX_PARKINGS: u16 = 6;
 
 /// Pulls of one sector that failed.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +40,8 @@ pub(super) struct Known {
     /// Sectors being pulled.
     fetching: BTreeSet<JobId>,
     failures: BTreeMap<JobId, Failures>,
-    /// Since when jobs have been parked.
-    parked: BTreeMap<JobId, Instant>,
+    /// Since when jobs have been parked, and when each is to be tried again, if ever.
+    parked: BTreeMap<JobId, Option<Instant>>,
 }
 
 impl Known {
@@ -47,11 +52,17 @@ impl Known {
                 self.queued.remove(&id);
                 match &record.state {
                     JobState::Parked { reason } => {
-                        if self.parked.insert(id, now).is_none() {
-                            tracing::warn!(
-                                job = %id, reason,
-                                "a plot job is parked: nobody could plot it; it is tried again in {PARKED_FOR:?}"
+                        if let Entry::Vacant(parked) = self.parked.entry(id) {
+                            let rest = rest(record.parkings);
+                            parked.insert(rest.map(|rest| now + rest));
+                            let then = rest.map_or_else(
+                                || {
+                                    "it is left alone until util plot-jobs --retry or a grown history"
+                                        .to_string()
+                                },
+                                |rest| format!("it is tried again in {rest:?}"),
                             );
+                            tracing::warn!(job = %id, reason, "a plot job is parked: nobody could plot it; {then}");
                         }
                     }
                     _ => drop(self.parked.remove(&id)),
@@ -69,6 +80,32 @@ impl Known {
         self.queued.remove(id);
         self.failures.remove(id);
         self.parked.remove(id);
+    }
+
+    /// A new watch tells everything once more; what is being pulled is still being pulled.
+    pub(super) fn begin_anew(&mut self) {
+        self.records.clear();
+        self.synced = false;
+    }
+
+    /// Sectors being pulled for a farm.
+    pub(super) fn fetching_for(&self, farm: PublicKey) -> usize {
+        self.fetching.iter().filter(|id| id.public_key == farm).count()
+    }
+
+    /// Jobs of a farm that nobody works on: wanted or parked, with `finished` also sectors that wait to be pulled.
+    pub(super) fn idle_jobs_of(&self, farm: PublicKey, finished: bool) -> Vec<JobId> {
+        let is_idle = |record: &&JobRecord| match record.state {
+            JobState::Wanted | JobState::Parked { .. } => true,
+            JobState::Ready(_) => finished && !self.fetching.contains(&record.job.id),
+            JobState::Taken { .. } => false,
+        };
+        self.records
+            .values()
+            .filter(|record| record.job.id.public_key == farm)
+            .filter(is_idle)
+            .map(|record| record.job.id)
+            .collect()
     }
 
     /// The job was queued a moment ago; it must not be queued twice before the watch tells it.
@@ -160,14 +197,19 @@ impl Known {
 
     /// Parked jobs whose rest is over.
     pub(super) fn rested(&self, now: Instant) -> Vec<JobId> {
-        let over = |since: &Instant| now.saturating_duration_since(*since) >= PARKED_FOR;
-        let parked = self.parked.iter().filter(|(_, since)| over(since));
+        let over = |until: &Option<Instant>| until.is_some_and(|until| now >= until);
+        let parked = self.parked.iter().filter(|(_, until)| over(until));
         parked.map(|(id, _)| *id).collect()
     }
 
     pub(super) fn parked_count(&self) -> usize {
         self.parked.len()
     }
+}
+
+/// How long a job rests that was parked so often; `None` for ever.
+fn rest(parkings: u16) -> Option<Duration> {
+    (parkings < MAX_PARKINGS).then(|| PARKED_FOR * (1 << parkings.saturating_sub(1)))
 }
 
 #[cfg(test)]

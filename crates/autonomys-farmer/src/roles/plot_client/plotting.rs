@@ -15,20 +15,23 @@ use autonomys_transfer::Pool;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use subspace_core_primitives::PublicKey;
 use subspace_core_primitives::rpc::FarmerProtocolInfo;
 use subspace_core_primitives::sectors::SectorIndex;
 use subspace_core_primitives::segments::{SegmentCommitment, SegmentIndex};
 use subspace_farmer_components::expiration::{
     SectorExpiration, expiration_check_segment, is_replotting_useful,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Jobs queued for each farm: enough to keep several plot-servers busy, few enough that their history size stays fresh.
 const JOBS_PER_FARM: usize = 8;
-/// Sectors pulled at once, over all farms.
-const FETCHES_AT_ONCE: usize = 2;
+/// Sectors pulled at once for one farm: one is read back while the next arrives. Each farm has places of its own, so that a disk that
+/// hangs keeps no other from its sectors.
+const FETCHES_PER_FARM: usize = 2;
+/// Finished sectors wait this long for a farm that is set aside; then their jobs are withdrawn, because they take places that
+/// plot-servers need for other farms.
+const KEEP_FOR_SET_ASIDE: Duration = Duration::from_secs(600);
 /// How often it is looked for sectors to plot, for lost jobs and for news of the chain.
 const ROUND_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -40,26 +43,39 @@ pub(super) struct Plotter {
     pub(super) members: MembersView,
     pub(super) pool: Pool,
     pub(super) shared: Arc<Shared>,
+    /// While it is `true` nothing new is queued.
+    pub(super) draining: watch::Receiver<bool>,
 }
 
 impl Plotter {
     pub(super) async fn run(self) -> Result<()> {
-        let keys: Vec<PublicKey> = self.shared.farms.iter().map(|farm| farm.public_key()).collect();
+        let mut farm_changes = self.shared.farms.changes();
+        let mut keys = self.shared.farms.public_keys();
         let mut watch = self.jobs.watch(&keys);
         let mut sweeper = self.jobs.sweeper(&keys);
         let mut headers = self.headers.follow();
         let mut commitments: Vec<SegmentCommitment> = Vec::new();
         let mut known = Known::default();
         let mut fetches: JoinSet<(JobId, bool)> = JoinSet::new();
-        let places = Arc::new(Semaphore::new(FETCHES_AT_ONCE));
         let mut round = tokio::time::interval(ROUND_INTERVAL);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.shared.cancel.cancelled() => break,
+                // The sender lives as long as the farms.
+                _ = farm_changes.changed() => {
+                    let now = self.shared.farms.public_keys();
+                    if now != keys {
+                        keys = now;
+                        watch = self.jobs.watch(&keys);
+                        sweeper = self.jobs.sweeper(&keys);
+                        known.begin_anew();
+                    }
+                    self.start_fetches(&mut known, &mut fetches);
+                }
                 event = watch.next() => {
                     known.apply(event.context("the plot jobs are not told any more")?, Instant::now());
-                    self.start_fetches(&mut known, &mut fetches, &places);
+                    self.start_fetches(&mut known, &mut fetches);
                 }
                 header = headers.recv() => {
                     commitments.push(header.context("the cluster's segment headers ended")?.segment_commitment());
@@ -67,14 +83,14 @@ impl Plotter {
                 Some(fetched) = fetches.join_next() => {
                     let (id, taken) = fetched.context("pulling a sector crashed")?;
                     known.fetch_ended(&id, taken, Instant::now());
-                    self.start_fetches(&mut known, &mut fetches, &places);
+                    self.start_fetches(&mut known, &mut fetches);
                     self.shared.counters.changed.notify_one();
                 }
                 _ = round.tick() => tokio::select! {
                     // Without NATS a round waits for it; half a round does no harm.
                     () = self.shared.cancel.cancelled() => break,
                     () = self.round(&mut sweeper, &mut known, &commitments) => {
-                        self.start_fetches(&mut known, &mut fetches, &places);
+                        self.start_fetches(&mut known, &mut fetches);
                     }
                 }
             }
@@ -96,6 +112,9 @@ impl Plotter {
         if let Err(error) = self.renew(known, commitments.len() as u64).await {
             tracing::debug!(%error, "no jobs can be renewed at the moment");
         }
+        if *self.draining.borrow() {
+            return;
+        }
         if let Err(error) = self.queue(known, commitments).await {
             tracing::debug!("no jobs can be queued at the moment: {error:#}");
         }
@@ -111,6 +130,28 @@ impl Plotter {
         }
         for id in known.rested(Instant::now()) {
             self.jobs.retry_parked(&id).await?;
+        }
+        self.withdraw(known).await
+    }
+
+    /// Takes back the jobs of farms that are set aside: nobody should plot what cannot be written.
+    async fn withdraw(&self, known: &mut Known) -> Result<(), StoreError> {
+        for farm in self.shared.farms.set_aside() {
+            let Some(public_key) = farm.public_key else {
+                continue;
+            };
+            let given_up = farm.since.elapsed() >= KEEP_FOR_SET_ASIDE;
+            for id in known.idle_jobs_of(public_key, given_up) {
+                let gone = if given_up {
+                    self.jobs.finish(&id).await?
+                } else {
+                    self.jobs.cancel(&id).await?
+                };
+                if gone {
+                    tracing::info!(job = %id, "plot job withdrawn: its farm is set aside");
+                    known.forget(&id);
+                }
+            }
         }
         Ok(())
     }
@@ -128,7 +169,7 @@ impl Plotter {
     /// Queues jobs for sectors that are missing or about to expire, each farm up to its limit.
     async fn queue(&self, known: &mut Known, commitments: &[SegmentCommitment]) -> Result<()> {
         let mut info = None;
-        for farm in &self.shared.farms {
+        for farm in &self.shared.farms.open() {
             let (open, active) = known.open(farm.public_key(), Instant::now());
             let room = JOBS_PER_FARM.saturating_sub(active);
             if room == 0 {
@@ -171,29 +212,20 @@ impl Plotter {
     }
 
     /// Starts pulling finished sectors as places are free, and drops jobs whose sector is on disk already.
-    fn start_fetches(
-        &self,
-        known: &mut Known,
-        fetches: &mut JoinSet<(JobId, bool)>,
-        places: &Arc<Semaphore>,
-    ) {
+    fn start_fetches(&self, known: &mut Known, fetches: &mut JoinSet<(JobId, bool)>) {
         for record in known.to_fetch(Instant::now()) {
             let id = record.job.id;
-            let Some(farm) = self
-                .shared
-                .farms
-                .iter()
-                .find(|farm| farm.public_key() == id.public_key)
-            else {
+            let Some(farm) = self.shared.farms.find(&id.public_key) else {
                 continue;
             };
-            let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-                return;
-            };
+            if known.fetching_for(id.public_key) >= FETCHES_PER_FARM {
+                continue;
+            }
             let last_attempt = known.fetch_started(id);
             let fetch = Fetch {
+                farms: Arc::clone(&self.shared.farms),
                 last_attempt,
-                farm: Arc::clone(farm),
+                farm,
                 record,
                 jobs: self.jobs.clone(),
                 members: self.members.clone(),
@@ -204,13 +236,13 @@ impl Plotter {
                     Ok(()) => true,
                     Err(error) => {
                         tracing::warn!(
+                            directory = %fetch.farm.directory().display(),
                             sector = id.sector_index,
                             "a sector could not be taken, trying again: {error:#}"
                         );
                         false
                     }
                 };
-                drop(place);
                 (id, taken)
             });
         }

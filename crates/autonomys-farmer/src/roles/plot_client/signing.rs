@@ -28,7 +28,7 @@ pub(super) async fn run(cluster: Cluster, shared: Arc<Shared>, submitter: Arc<Su
             request = requests.next() => request.context("requests for signatures are not announced any more")?,
         };
         let public_key = request.info.public_key;
-        let Some(farm) = shared.farms.iter().find(|farm| farm.public_key() == public_key) else {
+        let Some(identity) = shared.farms.identity(&public_key) else {
             continue;
         };
         if !submitter.may_sign(&public_key, request.controller) {
@@ -42,7 +42,7 @@ pub(super) async fn run(cluster: Cluster, shared: Arc<Shared>, submitter: Arc<Su
             tracing::warn!(hash = %request.info.hash, "not signed: {IN_FLIGHT} signatures are still on their way");
             continue;
         }
-        let signature = farm.identity().sign_reward_hash(&request.info.hash);
+        let signature = identity.sign_reward_hash(&request.info.hash);
         let response = RewardSignatureResponse {
             hash: request.info.hash,
             signature: Some(signature),

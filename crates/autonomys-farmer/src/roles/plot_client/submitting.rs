@@ -1,15 +1,17 @@
 //! Hands a solution to exactly one controller, recorded before it is sent.
 
-use anyhow::Result;
-use autonomys_cluster::journal::{SolutionJournal, SolutionKey, SolutionOutcome};
+use super::one_controller::OneController;
+use super::slot::Slot;
+use anyhow::{Result, bail};
+use autonomys_cluster::journal::{SolutionCourse, SolutionJournal, SolutionKey, SolutionOutcome};
 use autonomys_cluster::messages::SubmitSolution;
 use autonomys_cluster::{Cluster, ControllerId, RequestError};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+use subspace_core_primitives::PublicKey;
 use subspace_core_primitives::rpc::SolutionResponse;
 use subspace_core_primitives::solutions::Solution;
-use subspace_core_primitives::{PublicKey, SlotNumber};
 
 /// A signature is given only to a controller that was given a solution of the farm within this time.
 const SIGNING_WINDOW: Duration = Duration::from_secs(60);
@@ -18,9 +20,11 @@ const SIGNING_WINDOW: Duration = Duration::from_secs(60);
 const SETTLE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A solution on its way.
-pub(super) struct Submission {
-    pub(super) slot: SlotNumber,
+pub(super) struct Submission<'a> {
+    pub(super) slot: &'a Slot,
     pub(super) solution: Solution,
+    /// How it came about.
+    pub(super) course: SolutionCourse,
     /// Who gets it: one that has announced the slot.
     pub(super) controller: ControllerId,
 }
@@ -31,6 +35,8 @@ pub(super) struct Submitter {
     journal: SolutionJournal,
     /// When a controller was last given a solution of a farm; forgotten after [`SIGNING_WINDOW`].
     given: Mutex<HashMap<(PublicKey, ControllerId), Instant>>,
+    /// To whom the solutions of a slot go.
+    slots: OneController,
 }
 
 impl Submitter {
@@ -39,23 +45,42 @@ impl Submitter {
             cluster,
             journal,
             given: Mutex::default(),
+            slots: OneController::default(),
         }
     }
 
     /// Records, sends, and records what came of it. Only after [`SolutionOutcome::NotReceived`] another controller may be tried.
-    pub(super) async fn submit(&self, submission: Submission) -> Result<SolutionOutcome> {
+    ///
+    /// # Errors
+    /// When it could not be recorded, was recorded before, or another controller may have a solution of the farm's slot; then it was not sent.
+    pub(super) async fn submit(&self, submission: Submission<'_>) -> Result<SolutionOutcome> {
         let Submission {
             slot,
             solution,
+            course,
             controller,
         } = submission;
+        let slot_number = slot.number();
         let key = SolutionKey {
             public_key: solution.public_key,
-            slot,
+            slot: slot_number,
             sector_index: solution.sector_index,
             piece_offset: solution.piece_offset,
         };
-        let permit = self.journal.record(&key, controller).await?;
+        let under_way = match self.slots.send(solution.public_key, slot_number, controller) {
+            Ok(under_way) => under_way,
+            Err(other) => {
+                bail!("{other} may have another solution of the slot, so nobody else gets this one")
+            }
+        };
+        let permit = match self.journal.record(&key, controller, course).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                // It was not sent.
+                under_way.was_not_received();
+                return Err(error.into());
+            }
+        };
         // Before it is sent: the node may ask for a signature before the reply is here.
         {
             let mut given = self.given.lock();
@@ -64,7 +89,7 @@ impl Submitter {
         }
         let request = SubmitSolution {
             response: SolutionResponse {
-                slot_number: slot,
+                slot_number,
                 solution,
             },
         };
@@ -72,18 +97,27 @@ impl Submitter {
             Ok(reply) => SolutionOutcome::from(reply),
             Err(RequestError::NoResponders { .. }) => SolutionOutcome::NotReceived,
             Err(error) => {
-                tracing::warn!(slot, %error, "the fate of a solution is unknown; it is not sent elsewhere");
+                tracing::warn!(slot = slot_number, %error, "the fate of a solution is unknown; it is not sent elsewhere");
                 SolutionOutcome::Unknown
             }
         };
+        match outcome {
+            SolutionOutcome::NotReceived => under_way.was_not_received(),
+            _ => drop(under_way),
+        }
         if let SolutionOutcome::Refused { code, message } = &outcome {
-            tracing::warn!(slot, code, message, "the node refused a solution");
+            tracing::warn!(slot = slot_number, code, message, "the node refused a solution");
         }
         // What the node did is not undone by a journal that cannot be reached: without this the record stays as final as unknown.
-        match tokio::time::timeout(SETTLE_WITHIN, permit.settle(outcome.clone())).await {
+        match tokio::time::timeout(SETTLE_WITHIN, permit.settle(outcome.clone(), slot.ms_now())).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(slot, %error, "the fate of a solution could not be recorded"),
-            Err(_) => tracing::warn!(slot, "the fate of a solution could not be recorded in time"),
+            Ok(Err(error)) => {
+                tracing::warn!(slot = slot_number, %error, "the fate of a solution could not be recorded")
+            }
+            Err(_) => tracing::warn!(
+                slot = slot_number,
+                "the fate of a solution could not be recorded in time"
+            ),
         }
         Ok(outcome)
     }

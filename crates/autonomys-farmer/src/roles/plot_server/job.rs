@@ -1,62 +1,105 @@
-//! One plot job from its pieces to the spooled sector.
+//! One plot job from its pieces to the spooled sector, kept alive all the while.
 
-use super::Shared;
+use super::cluster::Served;
+use super::encoding::encode;
+use super::fetching::fetch;
+use super::machine::Places;
 use super::spool::SpooledSector;
-use anyhow::{Context, Result, bail};
+use super::spool::space::Reservation;
+use super::spooling::spool;
+use super::stages::Track;
+use anyhow::Result;
 use autonomys_cluster::plot_jobs::{JobLost, PlotJob, TakenJob};
 use autonomys_transfer::SectorKey;
-use std::collections::BTreeMap;
+use futures::FutureExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use subspace_core_primitives::pieces::{Piece, PieceIndex};
 use subspace_core_primitives::sectors::SectorId;
-use subspace_farmer_components::plotting::{
-    EncodedSector, SectorToEncode, encode_sector, sector_piece_indexes,
-};
+use subspace_farmer_components::plotting::{SectorToEncode, sector_piece_indexes};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-/// First and longest pause before missing pieces are asked for again.
-const FETCH_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// Pieces that cannot be had for this long make the job fail, so that another server may try.
-const FETCH_LIMIT: Duration = Duration::from_secs(600);
+/// Times an attempt at a job is begun again here after one without progress; then another server may try.
+const MAX_RESTARTS: u32 = 3;
 
-/// A job in hand.
-pub(super) struct Job<'a> {
-    taken: TakenJob,
-    job: PlotJob,
-    shared: &'a Arc<Shared>,
+/// Why there is no sector.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It could not be made; that counts as an attempt.
+    Job(anyhow::Error),
+    /// This machine could not make it or keep it, which is not the job's fault: it is given back as it was.
+    Here(anyhow::Error),
 }
 
-impl<'a> Job<'a> {
-    pub(super) fn new(taken: TakenJob, shared: &'a Arc<Shared>) -> Self {
-        let job = taken.job().clone();
-        Self { taken, job, shared }
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Job(error)
+    }
+}
+
+/// A job in hand.
+pub(super) struct Job {
+    taken: TakenJob,
+    served: Arc<Served>,
+    track: Arc<Track>,
+    /// The place of the stage that comes first.
+    fetch_place: OwnedSemaphorePermit,
+    reservation: Reservation,
+}
+
+/// How the work on a job ended.
+enum End {
+    Worked(Result<SpooledSector, Failure>),
+    /// The process was told to stop.
+    Stopped,
+    /// The job is somebody else's by now.
+    Lost,
+}
+
+impl Job {
+    pub(super) fn new(
+        taken: TakenJob,
+        served: Arc<Served>,
+        track: Arc<Track>,
+        fetch_place: OwnedSemaphorePermit,
+        reservation: Reservation,
+    ) -> Self {
+        Self {
+            taken,
+            served,
+            track,
+            fetch_place,
+            reservation,
+        }
     }
 
     /// Works on the job while keeping it alive; whatever happens, the record says so afterwards.
-    pub(super) async fn run(mut self) {
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let shared = Arc::clone(self.shared);
-        let key = SectorKey {
-            public_key: *self.job.id.public_key,
-            sector_index: self.job.id.sector_index,
-            history_size: self.job.id.history_size.get(),
-        };
+    pub(super) async fn run(self) {
+        let Self {
+            mut taken,
+            served,
+            track,
+            fetch_place,
+            reservation,
+        } = self;
+        let job = taken.job().clone();
+        let key = sector_key(&job);
         // Finished before a restart, and handed out again before it was offered.
-        let finished = shared.spool.get(&key).filter(|_| !self.taken.was_rejected_here());
-        let job = self.job.clone();
-        let work = async {
-            match finished {
-                Some(sector) => Ok(sector),
-                None => plot(job, key, Arc::clone(&shared), Arc::clone(&abandoned)).await,
-            }
-        };
+        let finished = served.spool.get(&key).filter(|_| !taken.was_rejected_here());
         let (worked, lost) = (CancellationToken::new(), CancellationToken::new());
         let work = async {
+            let work = async {
+                match finished {
+                    Some(sector) => Ok(sector),
+                    // Large: it carries the stages.
+                    None => plot(&job, key, &served, &track, fetch_place).boxed().await,
+                }
+            };
+            // Dropping the work tells its threads to stop, which they do between records or parts of the file.
             let end = tokio::select! {
                 outcome = work => End::Worked(outcome),
-                () = shared.cancel.cancelled() => End::Stopped,
+                () = served.machine.cancel.cancelled() => End::Stopped,
                 () = lost.cancelled() => End::Lost,
             };
             worked.cancel();
@@ -64,36 +107,33 @@ impl<'a> Job<'a> {
         };
         // Side by side: without NATS a renewal takes long, and the work goes on meanwhile. A renewal that has begun is always awaited,
         // because its revision is what the next change names.
-        let (end, ()) = tokio::join!(work, keep_alive(&mut self.taken, &worked, &lost));
+        let (end, ()) = tokio::join!(work, keep_alive(&mut taken, &worked, &lost));
         match end {
-            End::Stopped => {
-                // The encoder looks at the flag between records.
-                abandoned.store(true, Ordering::Relaxed);
-                settle("handing a job back", self.taken.release().await);
+            End::Stopped => settle("handing a job back", taken.release().await),
+            End::Lost => tracing::warn!(job = %job.id, "the job was given to somebody else"),
+            End::Worked(Err(Failure::Job(error))) => {
+                settle("failing a job", taken.fail(&format!("{error:#}")).await);
             }
-            End::Lost => {
-                abandoned.store(true, Ordering::Relaxed);
-                tracing::warn!(job = %self.job.id, "the job was given to somebody else");
-            }
-            End::Worked(Err(error)) => {
-                settle("failing a job", self.taken.fail(&format!("{error:#}")).await);
+            End::Worked(Err(Failure::Here(error))) => {
+                tracing::warn!(job = %job.id, "the job is given back, this machine cannot finish it: {error:#}");
+                settle("handing a job back", taken.release().await);
             }
             End::Worked(Ok(sector)) => {
-                shared.finished.fetch_add(1, Ordering::Relaxed);
+                served.finished.fetch_add(1, Ordering::Relaxed);
                 // If this does not get through, the spool is compared with the records soon.
-                settle("offering a sector", self.taken.ready(sector.ready(&shared)).await);
+                settle("offering a sector", taken.ready(served.ready(&sector)).await);
             }
         }
+        drop(reservation);
     }
 }
 
-/// How the work on a job ended.
-enum End {
-    Worked(Result<SpooledSector>),
-    /// The process was told to stop.
-    Stopped,
-    /// The job is somebody else's by now.
-    Lost,
+fn sector_key(job: &PlotJob) -> SectorKey {
+    SectorKey {
+        public_key: *job.id.public_key,
+        sector_index: job.id.sector_index,
+        history_size: job.id.history_size.get(),
+    }
 }
 
 /// Renews the lease until the work has ended, or the job is lost.
@@ -123,12 +163,15 @@ fn settle(what: &str, outcome: Result<(), JobLost>) {
     }
 }
 
+/// Takes the job through its stages. The place of a stage is kept until the next one's is free: that is what bounds the memory
+/// ([`Places`]).
 async fn plot(
-    job: PlotJob,
+    job: &PlotJob,
     key: SectorKey,
-    shared: Arc<Shared>,
-    abandoned: Arc<AtomicBool>,
-) -> Result<SpooledSector> {
+    served: &Arc<Served>,
+    track: &Arc<Track>,
+    fetch_place: OwnedSemaphorePermit,
+) -> Result<SpooledSector, Failure> {
     let started = Instant::now();
     let public_key_hash = job.id.public_key.hash();
     let sector_id = SectorId::new(&public_key_hash, job.id.sector_index, job.id.history_size);
@@ -138,84 +181,75 @@ async fn plot(
         job.pieces_in_sector,
         &job.protocol_info,
     );
-    let pieces = fetch(&indexes, &shared).await?;
-    let fetched = started.elapsed();
-
-    let permit = shared.encoder.acquire().await.context("the encoder is gone")?;
-    let encode_started = Instant::now();
-    let sector = SectorToEncode {
-        public_key_hash,
-        sector_index: job.id.sector_index,
-        history_size: job.id.history_size,
-        pieces: indexes.iter().map(|index| pieces[index].clone()).collect(),
+    let machine = &served.machine;
+    let mut times = Times::default();
+    let mut first_place = Some(fetch_place);
+    let (records, spool_place) = loop {
+        let fetch_place = match first_place.take() {
+            Some(place) => place,
+            None => {
+                track
+                    .held_back(
+                        "another sector's pieces".to_string(),
+                        Places::take(&machine.places.fetch),
+                    )
+                    .await
+            }
+        };
+        let (fetched_at, pieces) = (Instant::now(), fetch(&indexes, served, track).await?);
+        times.fetch = fetched_at.elapsed();
+        let encode_place = track
+            .held_back(
+                "the encoder, which has another sector".to_string(),
+                Places::take(&machine.places.encode),
+            )
+            .await;
+        drop(fetch_place);
+        let sector = SectorToEncode {
+            public_key_hash,
+            sector_index: job.id.sector_index,
+            history_size: job.id.history_size,
+            pieces: indexes.iter().map(|index| pieces[index].clone()).collect(),
+        };
+        drop(pieces);
+        let encoded_at = Instant::now();
+        let encoded = encode(sector, encode_place, served, track).await?;
+        times.encode = encoded_at.elapsed();
+        if let Some((records, encode_place)) = encoded {
+            let spool_place = track
+                .held_back(
+                    "another sector to be written".to_string(),
+                    Places::take(&machine.places.spool),
+                )
+                .await;
+            drop(encode_place);
+            break (records, spool_place);
+        }
+        // The pieces went with the attempt: they are fetched again.
+        if track.status().restarts >= MAX_RESTARTS {
+            return Err(Failure::Job(anyhow::anyhow!(
+                "{MAX_RESTARTS} attempts made no progress; see the log of this plot-server"
+            )));
+        }
     };
-    drop(pieces);
-    let encoded = encode(sector, Arc::clone(&shared), abandoned).await?;
-    drop(permit);
-    let encoded_in = encode_started.elapsed();
-
-    let spool = Arc::clone(&shared.spool);
-    let spooled = tokio::task::spawn_blocking(move || spool.store(key, &encoded)).await??;
+    let spooled_at = Instant::now();
+    let spooled = spool(key, records, spool_place, served, track).await?;
     tracing::info!(
+        public_key = %job.id.public_key,
         sector = job.id.sector_index,
         history_size = job.id.history_size.get(),
-        fetch_ms = fetched.as_millis(),
-        encode_ms = encoded_in.as_millis(),
+        fetch_ms = times.fetch.as_millis(),
+        encode_ms = times.encode.as_millis(),
+        spool_ms = spooled_at.elapsed().as_millis(),
         total_ms = started.elapsed().as_millis(),
         "sector finished"
     );
     Ok(spooled)
 }
 
-/// All pieces of the sector, asked for again until they are there.
-async fn fetch(indexes: &[PieceIndex], shared: &Shared) -> Result<BTreeMap<PieceIndex, Piece>> {
-    let started = Instant::now();
-    let mut pieces = BTreeMap::new();
-    let mut pause = FETCH_PAUSE.0;
-    loop {
-        let wanted = indexes
-            .iter()
-            .copied()
-            .filter(|index| !pieces.contains_key(index))
-            .collect::<Vec<_>>();
-        let mut fetched = shared
-            .fetcher
-            .fetch(wanted, shared.tiers(started.elapsed()))
-            .await;
-        pieces.append(&mut fetched.pieces);
-        let Some(first) = fetched.missing.first() else {
-            return Ok(pieces);
-        };
-        let missing = fetched.missing.len();
-        if started.elapsed() > FETCH_LIMIT {
-            bail!(
-                "{missing} pieces, the first with index {first}, are nowhere in the cluster; check the caches and the node"
-            );
-        }
-        tracing::info!(missing, first = %first, "pieces are missing, asking again");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(FETCH_PAUSE.1);
-    }
-}
-
-async fn encode(
-    sector: SectorToEncode,
-    shared: Arc<Shared>,
-    abandoned: Arc<AtomicBool>,
-) -> Result<EncodedSector> {
-    tokio::task::spawn_blocking(move || {
-        let arithmetic = &shared.arithmetic;
-        encode_sector(
-            sector,
-            &*arithmetic.proof_of_space,
-            &arithmetic.erasure_coding,
-            &shared.pool,
-            shared.concurrency,
-            &|_records| {},
-            &abandoned,
-        )
-    })
-    .await
-    .context("the encoder crashed")?
-    .map_err(Into::into)
+/// How long the stages of the last attempt took.
+#[derive(Default)]
+struct Times {
+    fetch: Duration,
+    encode: Duration,
 }

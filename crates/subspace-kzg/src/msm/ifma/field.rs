@@ -4,13 +4,13 @@
 //! spare, so nothing is reduced but by multiplication: `a * b` is below 1.001 p for factors below 256 p, and sums and
 //! differences keep whatever size comes out. Factors have to be *carried*: not negative, every limb below 2^52.
 
+use super::super::instructions::LANES;
 use crate::batch_affine;
 use blst::blst_fp;
 use std::arch::x86_64::*;
 use std::mem;
 
 pub(super) const LIMBS: usize = 8;
-pub(super) const LANES: usize = 8;
 const LIMB_BITS: u32 = 52;
 const LIMB_MASK: u64 = (1 << LIMB_BITS) - 1;
 
@@ -104,7 +104,7 @@ const P_128: [u64; LIMBS] = p_shifted(7);
 /// Eight numbers, limb by limb.
 #[derive(Copy, Clone)]
 #[repr(transparent)]
-pub(super) struct Fp8([__m512i; LIMBS]);
+pub(in crate::msm) struct Fp8([__m512i; LIMBS]);
 
 impl Fp8 {
     /// Ones.
@@ -274,12 +274,6 @@ impl Fp8 {
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn squared(&self) -> Self {
         self.times(self)
-    }
-
-    /// The number in one lane, in the library's form.
-    #[target_feature(enable = "avx512f,avx512ifma")]
-    pub(super) fn lane(&self, lane: usize) -> blst_fp {
-        self.lanes()[lane]
     }
 
     /// All numbers, in the library's form.

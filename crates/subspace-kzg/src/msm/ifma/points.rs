@@ -1,7 +1,8 @@
-//! Affine points as they lie in tables, and eight of them as the arithmetic wants them.
+//! Affine points as they lie in tables, and how eight of them get from there to the arithmetic and back.
 
-use super::field::{self, Fp8, LANES};
-use crate::batch_affine::{self, INFINITY};
+use super::super::instructions::{self, LANES};
+use super::field::{self, Fp8};
+use crate::batch_affine::INFINITY;
 use blst::blst_p1_affine;
 use std::arch::x86_64::*;
 use std::mem;
@@ -15,10 +16,10 @@ const WORDS: usize = 12;
 #[repr(C, align(32))]
 pub(crate) struct PackedPoint([u64; WORDS]);
 
-impl PackedPoint {
-    pub(crate) const IDENTITY: Self = Self([0; WORDS]);
+impl instructions::PackedPoint for PackedPoint {
+    const IDENTITY: Self = Self([0; WORDS]);
 
-    pub(crate) fn new(point: &blst_p1_affine) -> Self {
+    fn new(point: &blst_p1_affine) -> Self {
         let mut words = [0; WORDS];
         let (x, y) = words.split_at_mut(WORDS / 2);
         x.copy_from_slice(&field::to_words(&point.x));
@@ -26,7 +27,7 @@ impl PackedPoint {
         Self(words)
     }
 
-    pub(crate) fn to_affine(self) -> blst_p1_affine {
+    fn to_affine(self) -> blst_p1_affine {
         if self.is_identity() {
             return INFINITY;
         }
@@ -37,14 +38,14 @@ impl PackedPoint {
         }
     }
 
-    pub(crate) fn is_identity(&self) -> bool {
+    fn is_identity(&self) -> bool {
         *self == Self::IDENTITY
     }
 }
 
 /// Which points of a table are wanted, one a lane: places of their first words.
 #[derive(Copy, Clone)]
-pub(super) struct Places([u64; LANES]);
+pub(in crate::msm) struct Places([u64; LANES]);
 
 impl Places {
     /// Places of the points with the given indexes.
@@ -90,66 +91,19 @@ pub(super) fn gather_y(points: &[PackedPoint], places: &Places) -> Fp8 {
     gather(points, places, WORDS / 2)
 }
 
-/// Asks for a point that is needed soon: tables are larger than second-level caches.
-#[inline]
-pub(super) fn prefetch(point: &PackedPoint) {
-    let address = std::ptr::from_ref(point).cast::<i8>();
-    // SAFETY: a prefetch has no effect but on caches, and the addresses are inside a live value of 96 bytes.
-    unsafe {
-        _mm_prefetch::<_MM_HINT_T0>(address);
-        _mm_prefetch::<_MM_HINT_T0>(address.add(64));
-    }
-}
-
-/// Eight points.
-#[derive(Copy, Clone)]
-pub(super) struct Point8 {
-    pub(super) x: Fp8,
-    pub(super) y: Fp8,
-    /// Lanes whose point is the identity; their coordinates mean nothing.
-    pub(super) identity: u8,
-}
-
-impl Point8 {
-    pub(super) const IDENTITY: Self = Self {
-        x: Fp8::ZERO,
-        y: Fp8::ZERO,
-        identity: u8::MAX,
-    };
-
-    #[target_feature(enable = "avx512f,avx512ifma")]
-    pub(super) fn packed(&self) -> [PackedPoint; LANES] {
-        let mut points = [PackedPoint::IDENTITY; LANES];
-        let (x, y) = (self.x.to_words(), self.y.to_words());
-        for (index, word) in x.into_iter().chain(y).enumerate() {
-            // SAFETY: both types are 64 bytes of which every bit pattern is valid.
-            let lanes = unsafe { mem::transmute::<__m512i, [u64; LANES]>(word) };
-            for (lane, (point, word)) in points.iter_mut().zip(lanes).enumerate() {
-                if self.identity >> lane & 1 == 0 {
-                    point.0[index] = word;
-                }
+/// Points with these coordinates; the identity in the lanes of `identity`.
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn pack(x: &Fp8, y: &Fp8, identity: u8) -> [PackedPoint; LANES] {
+    let mut points = [PackedPoint([0; WORDS]); LANES];
+    let (x, y) = (x.to_words(), y.to_words());
+    for (index, word) in x.into_iter().chain(y).enumerate() {
+        // SAFETY: both types are 64 bytes of which every bit pattern is valid.
+        let lanes = unsafe { mem::transmute::<__m512i, [u64; LANES]>(word) };
+        for (lane, (point, word)) in points.iter_mut().zip(lanes).enumerate() {
+            if identity >> lane & 1 == 0 {
+                point.0[index] = word;
             }
         }
-        points
     }
-
-    /// The point in one lane.
-    #[target_feature(enable = "avx512f,avx512ifma")]
-    pub(super) fn lane(&self, lane: usize) -> blst_p1_affine {
-        if self.identity >> lane & 1 == 1 {
-            return INFINITY;
-        }
-        blst_p1_affine {
-            x: self.x.lane(lane),
-            y: self.y.lane(lane),
-        }
-    }
-
-    /// Replaces the point in one lane.
-    pub(super) fn set_lane(&mut self, lane: usize, point: &blst_p1_affine) {
-        self.identity &= !(1 << lane);
-        self.identity |= u8::from(batch_affine::is_infinity(point)) << lane;
-        self.x.set_lane(lane, &point.x);
-        self.y.set_lane(lane, &point.y);
-    }
+    points
 }

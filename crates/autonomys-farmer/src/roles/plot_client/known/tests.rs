@@ -97,6 +97,32 @@ fn parked_jobs_take_no_place_and_rest_for_a_while() {
 }
 
 #[test]
+fn a_job_that_is_parked_again_and_again_rests_longer_and_then_for_good() {
+    let start = Instant::now();
+    let parked_again = |parkings| {
+        let mut record = record(0, parked());
+        record.parkings = parkings;
+        known([record], start)
+    };
+    for (parkings, rests) in [(1, 1), (2, 2), (3, 4), (5, 16)] {
+        let known = parked_again(parkings);
+        let wakes = start + PARKED_FOR * rests;
+        assert!(
+            known.rested(wakes - Duration::from_secs(1)).is_empty(),
+            "{parkings}"
+        );
+        assert_eq!(known.rested(wakes).len(), 1, "{parkings}");
+    }
+    let known = parked_again(MAX_PARKINGS);
+    assert!(known.rested(start + PARKED_FOR * 1000).is_empty());
+    assert_eq!(
+        known.out_of_date(11).len(),
+        1,
+        "a grown history gives it other pieces"
+    );
+}
+
+#[test]
 fn a_queued_job_counts_until_the_watch_had_time_to_tell_it() {
     let start = Instant::now();
     let mut known = Known::default();
@@ -124,4 +150,32 @@ fn what_could_expire_at_once_is_out_of_date() {
     // The segment that decides about the sector's end is number 13, the fourteenth.
     assert_eq!(out_of_date(13), [1]);
     assert_eq!(out_of_date(14), [0, 1]);
+}
+
+#[test]
+fn jobs_of_a_farm_that_is_set_aside_are_those_that_nobody_works_on() {
+    let now = Instant::now();
+    let mut known = known(
+        [
+            record(0, JobState::Wanted),
+            record(1, parked()),
+            record(2, ready()),
+            record(3, ready()),
+        ],
+        now,
+    );
+    known.fetch_started(record(3, ready()).job.id);
+    assert_eq!(known.fetching_for([1; 32].into()), 1);
+    assert_eq!(known.fetching_for([2; 32].into()), 0);
+    let idle = |known: &Known, finished| {
+        let ids = known.idle_jobs_of([1; 32].into(), finished);
+        ids.iter().map(|id| id.sector_index).collect::<Vec<_>>()
+    };
+    assert_eq!(idle(&known, false), [0, 1]);
+    assert_eq!(idle(&known, true), [0, 1, 2]);
+    assert!(known.idle_jobs_of([2; 32].into(), true).is_empty());
+    // A new watch tells the records again; the pull goes on.
+    known.begin_anew();
+    assert!(known.records.is_empty() && !known.synced);
+    assert_eq!(known.fetching_for([1; 32].into()), 1);
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::Scalar;
 use crate::batch_affine::{INFINITY, negate, normalize};
-use crate::msm::ifma::Ifma;
+use crate::msm::{avx2::Avx2, ifma::Ifma};
 use autonomys_test_support::report_skipped;
 
 /// `P, 2P, 3P ...`
@@ -27,28 +27,36 @@ fn expected(points: &[blst_p1_affine], entries: &[u32]) -> blst_p1_affine {
     normalize(&[sum])[0]
 }
 
-fn check(points: &[blst_p1_affine], runs: &[Vec<u32>]) {
-    let packed = points.iter().map(PackedPoint::new).collect::<Vec<_>>();
+fn check_with<I: Instructions>(instructions: I, points: &[blst_p1_affine], runs: &[Vec<u32>]) {
+    let packed = points.iter().map(I::Packed::new).collect::<Vec<_>>();
     let mut starts = vec![0];
     for run in runs {
         starts.push(starts[starts.len() - 1] + run.len() as u32);
     }
-    // SAFETY: the caller has seen that the processor has the instructions.
-    let sums = unsafe { sum_runs(&packed, &runs.concat(), &starts) };
+    let sums = instructions.sum_runs(&packed, &runs.concat(), &starts);
     assert_eq!(sums.len(), runs.len());
     for (index, (sum, run)) in sums.iter().zip(runs).enumerate() {
-        assert_eq!(sum.to_affine(), expected(points, run), "run {index}: {run:?}");
+        let expected = expected(points, run);
+        assert_eq!(sum.to_affine(), expected, "run {index}: {run:?}");
+        assert_eq!(sum.is_identity(), expected == INFINITY, "run {index}: {run:?}");
+    }
+}
+
+/// Checks all sets of instructions that the processor has.
+fn check(name: &str, points: &[blst_p1_affine], runs: &[Vec<u32>]) {
+    match Avx2::detect() {
+        Some(instructions) => check_with(instructions, points, runs),
+        None => report_skipped(name, "the processor has no AVX2 and FMA"),
+    }
+    match Ifma::detect() {
+        Some(instructions) => check_with(instructions, points, runs),
+        None => report_skipped(name, "the processor has no AVX-512 IFMA"),
     }
 }
 
 #[test]
 fn runs_of_all_lengths_are_summed() {
-    if Ifma::detect().is_none() {
-        return report_skipped(
-            "runs_of_all_lengths_are_summed",
-            "the processor has no AVX-512 IFMA",
-        );
-    }
+    const NAME: &str = "runs_of_all_lengths_are_summed";
     let points = multiples(2000);
     let mut state = 1_u32;
     let mut next = |limit: u32| {
@@ -77,18 +85,13 @@ fn runs_of_all_lengths_are_summed() {
                 .collect()
         })
         .collect::<Vec<_>>();
-    check(&points, &runs);
-    check(&points, &[]);
+    check(NAME, &points, &runs);
+    check(NAME, &points, &[]);
 }
 
 #[test]
 fn equal_and_opposite_points_and_identities_are_summed() {
-    if Ifma::detect().is_none() {
-        return report_skipped(
-            "equal_and_opposite_points_and_identities_are_summed",
-            "the processor has no AVX-512 IFMA",
-        );
-    }
+    const NAME: &str = "equal_and_opposite_points_and_identities_are_summed";
     const N: u32 = NEGATIVE;
     let points = multiples(40);
     let mut runs = vec![
@@ -118,7 +121,8 @@ fn equal_and_opposite_points_and_identities_are_summed() {
     for index in 0..40 {
         runs.push(runs[index % 11].clone());
     }
-    check(&points, &runs);
+    check(NAME, &points, &runs);
     assert_eq!(expected(&points, &[0, N]), INFINITY);
-    assert_eq!(PackedPoint::IDENTITY.to_affine(), INFINITY);
+    assert_eq!(<Avx2 as Instructions>::Packed::IDENTITY.to_affine(), INFINITY);
+    assert_eq!(<Ifma as Instructions>::Packed::IDENTITY.to_affine(), INFINITY);
 }
