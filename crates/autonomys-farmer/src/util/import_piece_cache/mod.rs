@@ -14,7 +14,7 @@ use crate::roles::context::peer;
 use crate::roles::placement::Placement;
 use crate::roles::store_items::{cache_item, key_of};
 use crate::util::observer::Observer;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use autonomys_cache::coding::ItemCoding;
 use autonomys_cache::{CacheKey, ImportedSlot, OfficialPieceCache};
 use autonomys_cluster::Role;
@@ -102,7 +102,11 @@ fn open(path: &Path) -> Result<Arc<OfficialPieceCache>> {
     } else {
         path.to_owned()
     };
-    Ok(Arc::new(OfficialPieceCache::open(&file)?))
+    // The error tells its cause itself.
+    let opened = OfficialPieceCache::open(&file).map_err(|error| {
+        anyhow!("{error}; name the directory of an official farm that has a {FILE_NAME}, or the file itself")
+    })?;
+    Ok(Arc::new(opened))
 }
 
 async fn import(observer: &Observer, files: Vec<Arc<OfficialPieceCache>>, kzg: &KzgArgs) -> Result<Report> {
