@@ -105,13 +105,6 @@ impl Auditors {
         }
     }
 
-    /// Drops auditors of farms that were set aside: their files have to be closed, whether or not another slot comes.
-    pub(super) fn let_go(&self) {
-        let open = self.farms.open();
-        let in_service = |auditor: &Arc<Auditor>| open.iter().any(|farm| Arc::ptr_eq(farm, &auditor.farm));
-        self.auditors.lock().retain(in_service);
-    }
-
     /// One for each farm in service now; what is known of a farm is kept from slot to slot.
     fn current(&self) -> Vec<(Arc<Farm>, Arc<Auditor>)> {
         let mut auditors = self.auditors.lock();

@@ -37,7 +37,6 @@ pub(super) async fn run(cluster: Cluster, shared: Arc<Shared>, tools: Tools) -> 
     let mut slots = cluster.subscribe::<SlotAnnouncement>().await?;
     let mut seen: VecDeque<Arc<Slot>> = VecDeque::with_capacity(REMEMBERED_SLOTS);
     let mut running = JoinSet::new();
-    let mut farm_changes = shared.farms.changes();
     let farmer = Arc::new(Farmer {
         shared: Arc::clone(&shared),
         tools,
@@ -46,11 +45,6 @@ pub(super) async fn run(cluster: Cluster, shared: Arc<Shared>, tools: Tools) -> 
         let announcement = tokio::select! {
             () = shared.cancel.cancelled() => break,
             announcement = slots.next() => announcement.context("slots are not announced any more")?,
-            // The sender lives as long as the farms.
-            _ = farm_changes.changed() => {
-                farmer.tools.auditors.let_go();
-                continue;
-            }
             Some(ended) = running.join_next() => {
                 ended.context("farming a slot crashed")?;
                 continue;
