@@ -2,7 +2,7 @@
 
 use crate::farmer::Farmer;
 use crate::raw::Raw;
-use crate::support::{TOOLS, client, config, start, within};
+use crate::support::{TOOLS, client, config, start, within, within_archiving};
 use autonomys_dev_node::chain::data::{extract_data, filler_bytes};
 use autonomys_dev_node::chain::digest::{BlockDigest, ConsensusLog};
 use autonomys_dev_node::chain::extrinsics::{Extrinsic, MAX_NORMAL_LENGTH};
@@ -153,7 +153,7 @@ async fn a_segment_is_farmed_archived_acknowledged_and_survives_a_restart() {
         farmer.win(&node).await;
         // Either the block becomes the best one, or its import waits for us with a new segment.
         tokio::select! {
-            changed = within(best.wait_for(|best| best.state.number > before)) => drop(changed.unwrap()),
+            changed = within_archiving(best.wait_for(|best| best.state.number > before)) => drop(changed.unwrap()),
             header = headers.next() => break (header.unwrap().unwrap(), before + 1),
         }
         assert!(before < 100, "segment 1 must be full by now");

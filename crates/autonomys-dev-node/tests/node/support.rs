@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 /// Patience for anything that must happen; far more than it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A segment takes 40 core-seconds, on processors that other tests use as well.
+const ARCHIVING_PATIENCE: Duration = Duration::from_secs(300);
+
 /// Arithmetic shared by all tests.
 pub(crate) struct Tools {
     pub(crate) pool: Arc<rayon::ThreadPool>,
@@ -74,11 +77,22 @@ pub(crate) async fn client(node: &DevNode) -> NodeClient {
 /// Fails instead of waiting for ever.
 #[track_caller]
 pub(crate) fn within<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+    within_time(PATIENCE, future)
+}
+
+/// As [`within`], for what may include the archiving of a segment.
+#[track_caller]
+pub(crate) fn within_archiving<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+    within_time(ARCHIVING_PATIENCE, future)
+}
+
+#[track_caller]
+fn within_time<T>(patience: Duration, future: impl Future<Output = T>) -> impl Future<Output = T> {
     let place = std::panic::Location::caller();
     async move {
-        match tokio::time::timeout(PATIENCE, future).await {
+        match tokio::time::timeout(patience, future).await {
             Ok(result) => result,
-            Err(_) => panic!("nothing happened within {PATIENCE:?} at {place}"),
+            Err(_) => panic!("nothing happened within {patience:?} at {place}"),
         }
     }
 }
