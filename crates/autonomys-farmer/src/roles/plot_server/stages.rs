@@ -17,6 +17,9 @@ use tokio::time::Instant;
 /// device, a disk), and the memory that it holds cannot be had back.
 const THREAD_RETURNS_WITHIN: Duration = Duration::from_secs(120);
 
+/// Looks at the progress within a stage's limit: so well is known when it last came further.
+const LOOKS: u32 = 8;
+
 /// The stages that a job goes through here. Delivery, the fourth, is the farm's doing and is watched by [`super::delivery`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -222,7 +225,7 @@ async fn watch_for<T>(
         if left.is_zero() {
             return Err(track.stalled());
         }
-        if let Ok(ended) = tokio::time::timeout(left, &mut attempt).await {
+        if let Ok(ended) = tokio::time::timeout(left.min(limit / LOOKS), &mut attempt).await {
             return Ok(ended);
         }
     }
