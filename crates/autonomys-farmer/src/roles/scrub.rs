@@ -73,7 +73,7 @@ struct Readers {
     /// Items that they had read when it was last looked.
     reads: u64,
     /// When it was last seen that they had read more.
-    last_seen: Option<Instant>,
+    last_seen: Instant,
 }
 
 /// What a look through everything has found so far.
@@ -141,7 +141,8 @@ impl<S: Scrubbed> Scrub<S> {
         let mut told: Option<Instant> = None;
         let mut readers = Readers {
             reads: self.store.reads(),
-            last_seen: None,
+            // Nobody has looked so far.
+            last_seen: Instant::now(),
         };
         let mut wrapped = false;
         while round.looked < round.items {
@@ -180,15 +181,14 @@ impl<S: Scrubbed> Scrub<S> {
             if reads != readers.reads {
                 *readers = Readers {
                     reads,
-                    last_seen: Some(now),
+                    last_seen: now,
                 };
             }
-            match readers.last_seen {
-                Some(seen) if now - seen < QUIET && now < until => {
-                    tokio::time::sleep(QUIET - (now - seen)).await;
-                }
-                _ => return,
+            let quiet = now - readers.last_seen;
+            if quiet >= QUIET || now >= until {
+                return;
             }
+            tokio::time::sleep(QUIET - quiet).await;
         }
     }
 
