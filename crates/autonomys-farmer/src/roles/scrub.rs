@@ -67,6 +67,15 @@ pub(super) struct Scrub<S> {
     interval: Duration,
 }
 
+/// What is known of those who read.
+#[derive(Debug, Clone, Copy)]
+struct Readers {
+    /// Items that they had read when it was last looked.
+    reads: u64,
+    /// When it was last seen that they had read more.
+    last_seen: Instant,
+}
+
 /// What a look through everything has found so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Round {
@@ -130,11 +139,15 @@ impl<S: Scrubbed> Scrub<S> {
             ..Round::default()
         };
         let mut told: Option<Instant> = None;
-        let mut reads = self.store.reads();
+        let mut readers = Readers {
+            reads: self.store.reads(),
+            // Nobody has looked so far.
+            last_seen: Instant::now(),
+        };
         let mut wrapped = false;
         while round.looked < round.items {
             pace.wait().await;
-            self.give_way(&mut reads).await;
+            self.give_way(&mut readers).await;
             let (started, behind) = (Instant::now(), *after);
             let looked = self.blocking(move |store| store.look_after(behind)).await;
             let Some(Looked { key, bytes, good }) = looked else {
@@ -160,15 +173,22 @@ impl<S: Scrubbed> Scrub<S> {
         round
     }
 
-    /// Waits while others read, within a bound; `seen` is what they had read at the last look.
-    async fn give_way(&self, seen: &mut u64) {
+    /// Waits until nothing was read for a while, within a bound.
+    async fn give_way(&self, readers: &mut Readers) {
         let until = Instant::now() + MOST_HELD_UP;
         loop {
-            let reads = self.store.reads();
-            if reads == std::mem::replace(seen, reads) || Instant::now() >= until {
+            let (now, reads) = (Instant::now(), self.store.reads());
+            if reads != readers.reads {
+                *readers = Readers {
+                    reads,
+                    last_seen: now,
+                };
+            }
+            let quiet = now - readers.last_seen;
+            if quiet >= QUIET || now >= until {
                 return;
             }
-            tokio::time::sleep(QUIET).await;
+            tokio::time::sleep(QUIET - quiet).await;
         }
     }
 

@@ -45,7 +45,8 @@ fn child_writes() {
     };
     let first: u64 = std::env::var(FIRST).unwrap().parse().unwrap();
     let store = store(Path::new(&directory));
-    for write in first.. {
+    // One write a line, so that it is never further ahead than it was told.
+    for (write, _) in (first..).zip(std::io::stdin().lines()) {
         // The epoch says which write an item is of.
         store.put(key_of(write), write, &bytes_of(write)).unwrap();
         let mut output = std::io::stdout();
@@ -69,9 +70,13 @@ fn a_thousand_writes_with_kills_in_between_leave_only_good_items() {
             ])
             .env(DIRECTORY, directory.path())
             .env(FIRST, next.to_string())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut tell = child.stdin.take().unwrap();
+        // One more than is waited for: it is under way when the child is killed.
+        tell.write_all("\n".repeat(count + 1).as_bytes()).unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let stored = lines
             .map(Result::unwrap)
