@@ -183,8 +183,18 @@ impl Process {
             .unwrap()
     }
 
+    /// A process that was started a moment ago cannot drain yet: it would just end.
+    async fn listens_to_signals(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        while self.exited().is_none() && !catches(self.id(), Signal::SIGTERM) {
+            assert!(Instant::now() < deadline, "{} ignores signals", self.0.name);
+            tokio::time::sleep(EXIT_POLL).await;
+        }
+    }
+
     /// Drains the process and expects it to leave with exit code 0.
     pub(crate) async fn stop(&self, timeout: Duration) {
+        self.listens_to_signals(timeout).await;
         self.terminate();
         let status = self.exit(timeout).await;
         assert!(
@@ -202,6 +212,15 @@ impl Drop for Inner {
         let _ = state.child.kill();
         let _ = state.child.wait();
     }
+}
+
+/// Whether the process has a handler for the signal, as `proc(5)` tells it.
+fn catches(process: u32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & (1 << (signal as u32 - 1)) != 0)
 }
 
 /// The last lines of a log, under a heading.

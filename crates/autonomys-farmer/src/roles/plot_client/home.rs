@@ -58,7 +58,7 @@ impl PlotClientIdentity {
                 Err(error) => return Err(error),
             }
         }
-        Err(last.context("no farm is named")?).context("no farm's disk works")
+        Err(last.context("no farm is named")?).context("no farm can be opened")
     }
 }
 
