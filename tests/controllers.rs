@@ -5,11 +5,12 @@ use crate::support::roles::{PLOTTED_WITHIN, plot_client};
 use crate::support::{DEFAULT_CLUSTER, DevChain, Process, TestCluster, Turn};
 use autonomys_cluster::journal::{JournalRecord, SolutionOutcome};
 use autonomys_cluster::members::{ControllerStatus, MembersView, RoleStatus};
+use autonomys_cluster::messages::SlotAnnouncement;
 use autonomys_cluster::{ClusterName, InstanceId, Role, Subjects, identity};
 use autonomys_dev_node::DevNodeClient;
 use autonomys_dev_node::follow::FollowStage;
 use autonomys_dev_node::rpc::development::{NodeStatus, ReceivedSolution};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -229,7 +230,7 @@ async fn whatever_is_killed_farming_goes_on_with_what_is_left() {
         .arg(cluster.path("plot-server"))
         .start();
     let _farm = plot_client(&cluster, "plot-client", &cluster.path("farm"), 2);
-    let (_connection, members) = cluster.observe().await;
+    let (connection, members) = cluster.observe().await;
     nodes
         .wait_for_solutions(&cluster, "solutions are submitted", 0, PLOTTED_WITHIN)
         .await;
@@ -312,17 +313,22 @@ async fn whatever_is_killed_farming_goes_on_with_what_is_left() {
         status.healthy_nodes == 0
     })
     .await;
+    let mut announcements = connection.subscribe::<SlotAnnouncement>().await.unwrap();
     nodes.leading.process.restart();
     let slot = nodes.slot(&cluster).await;
-    let solved = nodes
-        .wait_for_solutions(&cluster, "slots are farmed again", slot, BACK_WITHIN)
-        .await;
-    println!("the leading node is back at slot {slot}: {solved:?}");
-    let first = *solved.first().unwrap();
+    let first = tokio::time::timeout(BACK_WITHIN, announcements.next())
+        .await
+        .unwrap()
+        .unwrap();
+    let first = first.slot_info.slot_number;
+    println!("the leading node is back at slot {slot}, slots are announced from {first} on");
     assert!(
         first <= slot + NOTICED_WITHIN,
-        "back at {slot}, farmed from {first} on"
+        "back at {slot}, announced from {first} on"
     );
+    nodes
+        .wait_for_solutions(&cluster, "slots are farmed again", slot, BACK_WITHIN)
+        .await;
     nodes.wait_for_stage(&cluster, FollowStage::Following).await;
     for controller in &controllers {
         wait_for_status(&cluster, &members, "all have a node", controller, |status| {

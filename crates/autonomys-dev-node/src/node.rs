@@ -141,6 +141,8 @@ impl DevNode {
                 () = cancel.cancelled() => return Err(DevNodeError::Aborted),
             }
         }
+        // Until the next slot comes.
+        shared.slot.send_replace(last_slot);
         if pace == SlotPace::Timer {
             clock.pace = Pace::timer(slot_duration);
         }
