@@ -141,6 +141,13 @@ fn opening(flags: c_int) -> Operation {
     }
 }
 
+/// Making a directory: one that is there already is told before the file system is asked whether it takes changes.
+fn making(path: *const c_char) -> Option<i32> {
+    let fault = fault_at(Operation::OpenToWrite, libc::AT_FDCWD, path)?;
+    let is_there = path_of(libc::AT_FDCWD, path)?.symlink_metadata().is_ok();
+    (!is_there).then_some(fault)
+}
+
 /// Where a call without an offset reads or writes; everywhere when the file has no position.
 fn at_position(operation: Operation, file: c_int, length: size_t) -> Option<i32> {
     if !any() {
@@ -179,7 +186,7 @@ interpose!(openat, c"openat", (directory: c_int, path: *const c_char, flags: c_i
 interpose!(openat64, c"openat64", (directory: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int,
     fault_at(opening(flags), directory, path));
 interpose!(mkdir, c"mkdir", (path: *const c_char, mode: mode_t) -> c_int,
-    fault_at(Operation::OpenToWrite, libc::AT_FDCWD, path));
+    making(path));
 interpose!(unlink, c"unlink", (path: *const c_char) -> c_int,
     fault_at(Operation::Remove, libc::AT_FDCWD, path));
 interpose!(rename, c"rename", (from: *const c_char, to: *const c_char) -> c_int,
