@@ -77,7 +77,7 @@ impl Exporter {
         ]
         .join("\n");
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["exporter", "--exact", "--ignored", "--nocapture"])
+            .args(["export_piece::exporter", "--exact", "--ignored", "--nocapture"])
             .env(ARGUMENTS, arguments)
             .env("XDG_CACHE_HOME", crate::support::chain::cache_home())
             .env("RUST_LOG", "info,autonomys_export_piece=debug")
