@@ -91,6 +91,7 @@ impl ReadRing {
         let mut free: Vec<usize> = (0..at_once).rev().collect();
         let mut spans = spans.into_iter().fuse();
         let mut completed: Vec<(usize, i32)> = Vec::with_capacity(at_once);
+        let mut ended: Vec<(usize, io::Result<usize>)> = Vec::with_capacity(at_once);
         loop {
             while let Some(slot) = free.pop() {
                 let Some((span, tag)) = spans.next() else {
@@ -108,10 +109,14 @@ impl ReadRing {
             for entry in self.ring.completion() {
                 completed.push((entry.user_data() as usize, entry.result()));
             }
+            // All that the kernel has reported is taken note of before any of it is handed over: should `each` panic, nobody waits for it
+            // again.
             for &(slot, result) in &completed {
-                let Some(outcome) = self.complete(file, slot, result)? else {
-                    continue;
-                };
+                if let Some(outcome) = self.complete(file, slot, result) {
+                    ended.push((slot, outcome));
+                }
+            }
+            for (slot, outcome) in ended.drain(..) {
                 free.push(slot);
                 if let Some(tag) = tags[slot].take() {
                     each(tag, outcome.map(|length| &self.slots[slot].buffer[..length]));
@@ -128,8 +133,12 @@ impl ReadRing {
         }
         state.span = Some(span);
         state.done = 0;
-        self.in_flight += 1;
-        self.push(file, slot, span)
+        let pushed = self.push(file, slot, span);
+        match pushed {
+            Ok(()) => self.in_flight += 1,
+            Err(_) => self.slots[slot].span = None,
+        }
+        pushed
     }
 
     /// Queues the read of what is missing in a slot.
@@ -150,12 +159,10 @@ impl ReadRing {
     }
 
     /// Takes note of what the kernel has reported: `None` when the read goes on, else how much is there or why not.
-    fn complete(&mut self, file: &File, slot: usize, result: i32) -> io::Result<Option<io::Result<usize>>> {
+    fn complete(&mut self, file: &File, slot: usize, result: i32) -> Option<io::Result<usize>> {
         let state = &mut self.slots[slot];
-        let Some(span) = state.span else {
-            return Ok(None);
-        };
-        let outcome = match result {
+        let span = state.span?;
+        let mut outcome = match result {
             0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
             error if error < 0 => match io::Error::from_raw_os_error(-error) {
                 error
@@ -174,11 +181,14 @@ impl ReadRing {
             }
         };
         if outcome.is_ok() && state.done < span.length {
-            return self.push(file, slot, span).map(|()| None);
+            match self.push(file, slot, span) {
+                Ok(()) => return None,
+                Err(error) => outcome = Err(error),
+            }
         }
-        state.span = None;
+        self.slots[slot].span = None;
         self.in_flight -= 1;
-        Ok(Some(outcome.map(|()| span.length)))
+        Some(outcome.map(|()| span.length))
     }
 
     /// Hands over what is queued and waits until `count` reads are done.
