@@ -9,7 +9,7 @@ use crate::error::TransferError;
 use crate::frame::Frame;
 use crate::handshake::{self, ServerLimits};
 use crate::key::ItemKey;
-use crate::limits::{CONNECTION_WINDOW, MAX_REPORTS, OUTGOING_QUEUE};
+use crate::limits::{CONNECTION_WINDOW, MAX_ITEM_LEN, MAX_REPORTS, OUTGOING_QUEUE};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -219,10 +219,11 @@ impl Request {
         self.events.recv().await
     }
 
-    /// The caller has taken this many bytes. Credit is renewed in halves of the window, which keeps the peer busy with few frames.
+    /// The caller has taken this many bytes. Credit is renewed in halves of what the peer may be ahead, which keeps it busy with few
+    /// frames. It keeps room for the longest item in hand, so that part of the window is not there to be ahead by.
     pub(super) fn consumed(&mut self, bytes: usize) {
         self.consumed += bytes as u32;
-        if self.consumed >= self.window / 2 {
+        if self.consumed >= self.window.saturating_sub(MAX_ITEM_LEN as u32) / 2 {
             let bytes = std::mem::take(&mut self.consumed);
             if self.link.pending().add_window(self.id, bytes) {
                 *self.link.control().credits.entry(self.id).or_default() += bytes;
