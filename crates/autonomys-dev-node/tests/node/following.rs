@@ -32,6 +32,28 @@ async fn wait_for(node: &DevNodeClient, condition: impl Fn(&NodeStatus) -> bool)
     .await
 }
 
+/// A chain to be followed. Its address is one that no outgoing connection gets, so that it can be listened on again.
+fn leader_config(directory: &Path) -> DevNodeConfig {
+    let mut config = config(directory, 2);
+    config.rpc_listen_on = ([127, 0, 0, 3], 0).into();
+    config
+}
+
+/// Starts a node at an address that another one has just left: its last connections may not be closed yet.
+async fn start_again(config: DevNodeConfig) -> (DevNode, CancellationToken) {
+    within(async {
+        loop {
+            let cancel = CancellationToken::new();
+            match DevNode::start(config.clone(), cancel.clone()).await {
+                Ok(node) => return (node, cancel),
+                Err(DevNodeError::Listen { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    })
+    .await
+}
+
 fn stage(status: &NodeStatus) -> FollowStage {
     status.following.as_ref().unwrap().state
 }
@@ -71,7 +93,7 @@ async fn wait_for_block(follower: &DevNode, leader: &DevNode) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_nodes_win_blocks_of_one_chain() {
     let (leading, following) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (leader, cancel_leader) = start(config(leading.path(), 2)).await;
+    let (leader, cancel_leader) = start(leader_config(leading.path())).await;
     let leader_port = leader.rpc_address;
     let (follower, cancel, asking) =
         start_follower(follower_config(following.path(), url(&leader), Duration::ZERO)).await;
@@ -147,7 +169,7 @@ async fn both_nodes_win_blocks_of_one_chain() {
 
     let mut again = config(leading.path(), 2);
     again.rpc_listen_on = leader_port;
-    let (leader, cancel_leader) = start(again.clone()).await;
+    let (leader, cancel_leader) = start_again(again.clone()).await;
     let mut farmer = Farmer::plot(client(&leader).await, 6).await;
     assert_eq!(farmer.mine(&leader).await, 3);
     leader.controls.step_slots(3);
@@ -173,7 +195,7 @@ async fn both_nodes_win_blocks_of_one_chain() {
 async fn everything_is_late_by_the_delay() {
     const DELAY: Duration = Duration::from_millis(200);
     let (leading, following) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (leader, _cancel_leader) = start(config(leading.path(), 2)).await;
+    let (leader, _cancel_leader) = start(leader_config(leading.path())).await;
     let (follower, _cancel, _asking) =
         start_follower(follower_config(following.path(), url(&leader), DELAY)).await;
     let mut farmer = Farmer::plot(client(&follower).await, 5).await;
@@ -204,7 +226,7 @@ async fn refusal(config: DevNodeConfig) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_followed_is_named() {
     let directories: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
-    let (leader, cancel_leader) = start(config(directories[0].path(), 2)).await;
+    let (leader, cancel_leader) = start(leader_config(directories[0].path())).await;
     let leader_url = url(&leader);
     let follow = |directory: &Path, url: &str| follower_config(directory, url.to_string(), Duration::ZERO);
 
@@ -256,7 +278,7 @@ async fn what_cannot_be_followed_is_named() {
     cancel_leader.cancel();
     leader.stopped().await.unwrap();
     other.rpc_listen_on = address;
-    let (_node, _stop) = start(other).await;
+    let (_node, _stop) = start_again(other).await;
     let error = within(follower.stopped()).await.unwrap_err().to_string();
     assert!(
         error.contains("a chain with pieces in sector 3 by now") && error.contains(&leader_url),
