@@ -6,31 +6,28 @@ use crate::support::{DEFAULT_CLUSTER, DevChain, Process, TestCluster, Turn};
 use autonomys_cluster::journal::{JournalRecord, SolutionOutcome};
 use autonomys_cluster::members::{ControllerStatus, MembersView, RoleStatus};
 use autonomys_cluster::messages::SlotAnnouncement;
-use autonomys_cluster::{Cluster, ClusterName, InstanceId, Role, Subjects, identity};
+use autonomys_cluster::{ClusterName, InstanceId, Role, Subjects, identity};
 use autonomys_dev_node::DevNodeClient;
 use autonomys_dev_node::follow::FollowStage;
 use autonomys_dev_node::rpc::development::{NodeStatus, ReceivedSolution};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Length of a slot. Proofs are made by the plot-client itself and have four slots of time, on processors that other tests use as well.
-const SLOT: Duration = Duration::from_millis(500);
+/// Length of a slot. Proofs are made by the plot-client itself and have four slots of time.
+const SLOT: Duration = Duration::from_millis(400);
 /// What losing a controller may cost: the leader's lease.
 const LEASE: Duration = Duration::from_secs(5);
-/// A controller that is back serves; a node that is back is followed; a slot is won.
+/// As many slots as a lease holds.
+const LEASE_SLOTS: u64 = (LEASE.as_millis() / SLOT.as_millis()) as u64;
+/// A controller that is back serves; a node that is back is followed.
 const BACK_WITHIN: Duration = Duration::from_secs(30);
-/// Slots that are waited for after something was killed.
-const SLOTS: u64 = 4;
-/// Slots of those that may go by unannounced. The others go on at once, so that even a lease is never needed.
-const MISSED: usize = 1;
 /// Slots with solutions that have to come after something was killed.
-const SOLUTIONS: usize = 1;
+const SLOTS: usize = 4;
 /// Slots that a controller may need to notice that its node is back: it looks every second.
 const NOTICED_WITHIN: u64 = 6;
 /// A signature that had to wait for a proof would take far longer than this on average.
-const SIGNED_WITHIN: Duration = Duration::from_millis(250);
+const SIGNED_WITHIN: Duration = Duration::from_secs(1);
 
 /// One of the two nodes, with what it was given before and after restarts.
 struct Node {
@@ -98,7 +95,7 @@ struct Nodes {
 }
 
 impl Nodes {
-    /// Waits until solutions of [`SOLUTIONS`] slots above `after` were taken by either node, and returns these slots.
+    /// Waits until solutions of [`SLOTS`] slots above `after` were taken by either node, and returns these slots.
     async fn wait_for_solutions(
         &mut self,
         cluster: &TestCluster,
@@ -112,7 +109,7 @@ impl Nodes {
                 self.following.collect().await;
                 let mut slots = self.leading.slots_after(after);
                 slots.extend(self.following.slots_after(after));
-                (slots.len() >= SOLUTIONS).then_some(slots)
+                (slots.len() >= SLOTS).then_some(slots)
             })
             .await
     }
@@ -134,54 +131,6 @@ impl Nodes {
                 (following.state == stage).then_some(())
             })
             .await;
-    }
-}
-
-/// Slots as the cluster hears of them.
-#[derive(Clone, Default)]
-struct Announced(Arc<Mutex<Vec<(u64, InstanceId)>>>);
-
-impl Announced {
-    async fn listen(connection: &Cluster) -> Self {
-        let this = Self::default();
-        let all = Arc::clone(&this.0);
-        let mut slots = connection.subscribe::<SlotAnnouncement>().await.unwrap();
-        tokio::spawn(async move {
-            while let Some(slot) = slots.next().await {
-                let slot = (slot.slot_info.slot_number, slot.controller.instance());
-                all.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
-            }
-        });
-        this
-    }
-
-    /// Slots above `slot` that somebody else than `killed` has announced.
-    fn after(&self, slot: u64, killed: &[&Controller]) -> BTreeSet<u64> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = all
-            .iter()
-            .filter(|(_, id)| !killed.iter().any(|killed| killed.id == *id));
-        others
-            .map(|(announced, _)| *announced)
-            .filter(|announced| *announced > slot)
-            .collect()
-    }
-
-    /// Waits for [`SLOTS`] slots after `slot` by others than `killed`, and looks that hardly any is missing.
-    async fn wait(&self, cluster: &TestCluster, what: &str, slot: u64, killed: &[&Controller]) {
-        let within = LEASE + SLOT * u32::try_from(SLOTS).unwrap();
-        let announced = cluster
-            .wait_until(what, within, async || {
-                let announced = self.after(slot, killed);
-                (announced.last()? >= &(slot + SLOTS)).then_some(announced)
-            })
-            .await;
-        let newest = *announced.last().unwrap();
-        let missing: Vec<u64> = (slot + 1..=newest)
-            .filter(|slot| !announced.contains(slot))
-            .collect();
-        println!("{what}: {announced:?} after {slot}, missing {missing:?}");
-        assert!(missing.len() <= MISSED, "{what}: {missing:?} are missing");
     }
 }
 
@@ -261,8 +210,8 @@ async fn whatever_is_killed_farming_goes_on_with_what_is_left() {
     let _turn = Turn::wait().await;
     let chain = DevChain {
         slot_duration_ms: SLOT.as_millis().try_into().unwrap(),
-        // Two sectors of four pieces: every other slot has a winner, more would only keep the processors busy.
-        plotted_pieces: 8,
+        // Two sectors of four pieces: nearly every slot has winners.
+        plotted_pieces: 1,
         ..DevChain::default()
     };
     let cluster = TestCluster::start(chain).await;
@@ -286,7 +235,6 @@ async fn whatever_is_killed_farming_goes_on_with_what_is_left() {
         .start();
     let _farm = plot_client(&cluster, "plot-client", &cluster.path("farm"), 2);
     let (connection, members) = cluster.observe().await;
-    let announced = Announced::listen(&connection).await;
     nodes
         .wait_for_solutions(&cluster, "solutions are submitted", 0, PLOTTED_WITHIN)
         .await;
@@ -295,6 +243,7 @@ async fn whatever_is_killed_farming_goes_on_with_what_is_left() {
     })
     .await;
 
+    let mut announcements = connection.subscribe::<SlotAnnouncement>().await.unwrap();
     // Each controller in turn, and in between both that have the leading node: then blocks are won by way of the follower.
     for killed in [vec![a], vec![b], vec![c], vec![a, b]] {
         let names: Vec<_> = killed
@@ -303,19 +252,26 @@ async fn whatever_is_killed_farming_goes_on_with_what_is_left() {
             .collect();
         let slot = nodes.slot(&cluster).await;
         let best = nodes.leading.status().await.unwrap().best_number;
+        let started = Instant::now();
         for controller in &killed {
             controller.process.kill();
         }
-        let what = format!("slots go on without {names:?}");
-        announced.wait(&cluster, &what, slot, &killed).await;
-        // What was on its way when they were killed may have arrived, and proves nothing.
-        let later = slot + 2;
-        nodes
-            .wait_for_solutions(&cluster, &what, later, BACK_WITHIN)
-            .await;
+        // A busy machine may prove late; what controllers owe is that slots go on being announced.
+        let first = first_announced(&mut announcements, slot, &killed).await;
+        assert!(
+            first <= slot + LEASE_SLOTS,
+            "without {names:?} slots are announced from {first} on, {slot} was the last before"
+        );
+        let what = format!("slots are farmed without {names:?}");
+        let solved = nodes.wait_for_solutions(&cluster, &what, slot, BACK_WITHIN).await;
+        println!(
+            "{what}: slots {solved:?} of {slot}.. within {:?}",
+            started.elapsed()
+        );
         if killed.len() == 2 {
-            assert!(nodes.following.slots_after(later).len() >= SOLUTIONS);
-            assert_eq!(nodes.leading.slots_after(later), BTreeSet::new());
+            assert!(nodes.following.slots_after(slot).len() >= SLOTS);
+            // What was on its way when they were killed may have arrived.
+            assert_eq!(nodes.leading.slots_after(slot + 2), BTreeSet::new());
             cluster
                 .wait_until("a block is won by way of the follower", BACK_WITHIN, async || {
                     let status = nodes.leading.status().await?;
@@ -324,7 +280,7 @@ async fn whatever_is_killed_farming_goes_on_with_what_is_left() {
                 .await;
         }
         cluster
-            .wait_until("another controller leads", LEASE * 2, async || {
+            .wait_until("another controller leads", BACK_WITHIN, async || {
                 controllers
                     .iter()
                     .filter(|controller| !killed.iter().any(|killed| killed.id == controller.id))
@@ -347,9 +303,9 @@ async fn whatever_is_killed_farming_goes_on_with_what_is_left() {
     nodes.following.collect().await;
     let slot = nodes.slot(&cluster).await;
     nodes.following.kill();
-    let what = "slots go on without the follower";
-    announced.wait(&cluster, what, slot, &[]).await;
-    nodes.wait_for_solutions(&cluster, what, slot, BACK_WITHIN).await;
+    let what = "slots are farmed without the follower";
+    let solved = nodes.wait_for_solutions(&cluster, what, slot, BACK_WITHIN).await;
+    println!("{what}: slots {solved:?} of {slot}..");
     wait_for_status(&cluster, &members, "C has one node", c, |status| {
         (status.nodes, status.healthy_nodes) == (2, 1) && status.last_slot > slot + 1
     })
@@ -365,13 +321,14 @@ async fn whatever_is_killed_farming_goes_on_with_what_is_left() {
         status.healthy_nodes == 0
     })
     .await;
+    let mut announcements = connection.subscribe::<SlotAnnouncement>().await.unwrap();
     nodes.leading.process.restart();
     let slot = nodes.slot(&cluster).await;
-    let first = cluster
-        .wait_until("slots are announced again", BACK_WITHIN, async || {
-            announced.after(slot, &[]).first().copied()
-        })
-        .await;
+    let first = tokio::time::timeout(BACK_WITHIN, announcements.next())
+        .await
+        .unwrap()
+        .unwrap();
+    let first = first.slot_info.slot_number;
     println!("the leading node is back at slot {slot}, slots are announced from {first} on");
     assert!(
         first <= slot + NOTICED_WITHIN,
@@ -394,12 +351,33 @@ async fn whatever_is_killed_farming_goes_on_with_what_is_left() {
     check_equivocation(&nodes, &journal(&cluster).await, &[a.id, b.id, c.id]);
 }
 
+/// The first slot after `slot` that a controller announces that was not killed.
+async fn first_announced(
+    announcements: &mut (impl futures::Stream<Item = SlotAnnouncement> + Unpin),
+    slot: u64,
+    killed: &[&Controller],
+) -> u64 {
+    let first = async {
+        loop {
+            let announcement = announcements.next().await.unwrap();
+            let number = announcement.slot_info.slot_number;
+            let id = announcement.controller.instance();
+            if number > slot && !killed.iter().any(|controller| controller.id == id) {
+                return number;
+            }
+        }
+    };
+    tokio::time::timeout(BACK_WITHIN, first)
+        .await
+        .expect("slots are announced")
+}
+
 /// Signatures do not wait for proofs, which the plot-client makes at the same time.
 async fn check_signing(cluster: &TestCluster, nodes: &mut Nodes) {
     let signing = cluster
-        .wait_until("a block is signed", BACK_WITHIN, async || {
+        .wait_until("blocks are signed", BACK_WITHIN, async || {
             let signing = nodes.leading.status().await?.signing;
-            (signing.signed > 0).then_some(signing)
+            (signing.signed >= 2).then_some(signing)
         })
         .await;
     println!("signing at the leading node: {signing:?}");
@@ -420,8 +398,7 @@ fn check_equivocation(
             given.entry((farm, solution.slot)).or_default().insert(&node.url);
         }
     }
-    // Some after each of the seven things that were waited for.
-    assert!(given.len() >= 7 * SOLUTIONS, "{given:?}");
+    assert!(given.len() > SLOTS * 5, "{given:?}");
     for (slot, nodes) in &given {
         assert_eq!(nodes.len(), 1, "{slot:?} went to {nodes:?}");
     }
