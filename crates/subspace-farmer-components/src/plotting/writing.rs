@@ -70,7 +70,7 @@ impl EncodedRecords {
     /// Gives the sector's bytes to `sink`, part after part from the first to the last, as [`super::assemble_sector`] would put
     /// them together. The records stay, so it can be done again when the sink fails.
     ///
-    /// Memory: 24 KiB a record, and one part of at most 64 KiB a record.
+    /// Memory: 24 KiB a record, and one part of at most 128 KiB a record.
     ///
     /// # Errors
     /// Those of the sink; nothing is written after one.
