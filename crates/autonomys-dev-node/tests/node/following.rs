@@ -44,7 +44,7 @@ async fn start_again(config: DevNodeConfig) -> (DevNode, CancellationToken) {
     within(async {
         loop {
             let cancel = CancellationToken::new();
-            match DevNode::start(config.clone(), cancel.clone()).await {
+            match Box::pin(DevNode::start(config.clone(), cancel.clone())).await {
                 Ok(node) => return (node, cancel),
                 Err(DevNodeError::Listen { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
                 Err(error) => panic!("{error}"),
