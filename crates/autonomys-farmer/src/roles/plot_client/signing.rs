@@ -32,7 +32,8 @@ pub(super) async fn run(cluster: Cluster, shared: Arc<Shared>, submitter: Arc<Su
             continue;
         };
         if !submitter.may_sign(&public_key, request.controller) {
-            tracing::warn!(
+            // Every controller of the node announces it, also those that were given nothing: nothing is wrong with that.
+            tracing::debug!(
                 controller = %request.controller, hash = %request.info.hash,
                 "not signed: that controller was given no solution of this farm lately"
             );
