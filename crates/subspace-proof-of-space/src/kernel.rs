@@ -15,7 +15,7 @@
 //! | 6 | 3 | remainder, 40 bits; link |
 
 use crate::bucket::{
-    BUCKET_LIMIT, BUCKET_LIMIT_BITS, BucketTooFull, MAX_RECORD_WORDS, REMAINDER_SHIFT, SortedBucket,
+    BUCKET_LIMIT_BITS, BucketTooFull, MAX_RECORD_WORDS, RECORD_WORDS, REMAINDER_SHIFT, SortedBucket,
 };
 use crate::chains::Chains;
 use crate::constants::PARAM_BC;
@@ -246,6 +246,24 @@ x86_kernel!(
     "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt"
 );
 
+/// What the entries of `TABLE` are made from of the records of the table before, at the places in these bits of pairs.
+#[inline(always)]
+fn parents<V: Lanes, const TABLE: u8>(
+    token: V::Token,
+    pairs: &[u32],
+    shift: u32,
+    records: &[u32; RECORD_WORDS],
+) -> [V; MAX_RECORD_WORDS] {
+    match TABLE {
+        2 => V::gather_records::<1, 1>(token, pairs, shift, records),
+        3 => V::gather_records::<2, 2>(token, pairs, shift, records),
+        4 => V::gather_records::<3, 3>(token, pairs, shift, records),
+        // Not the link.
+        7 => V::gather_records::<3, 2>(token, pairs, shift, records),
+        _ => V::gather_records::<4, 3>(token, pairs, shift, records),
+    }
+}
+
 /// Words of a record of `table`.
 const fn record_words(table: u8) -> u32 {
     match table {
@@ -253,17 +271,6 @@ const fn record_words(table: u8) -> u32 {
         2 => 2,
         3 | 6 => 3,
         _ => 4,
-    }
-}
-
-/// Start of the record at `place` in a bucket of `table`, in words.
-#[inline(always)]
-fn record_start<V: Lanes>(table: u8, place: V) -> V {
-    match record_words(table) {
-        1 => place,
-        2 => place.shl(1),
-        3 => place.add(place.shl(1)),
-        _ => place.shl(2),
     }
 }
 
@@ -277,20 +284,14 @@ fn compute<V: Lanes, const TABLE: u8>(
     output: &mut Output,
 ) {
     let splat = |word| V::splat(token, word);
-    let places = splat(BUCKET_LIMIT as u32 - 1);
     let left_bucket_start = splat(left_bucket * PARAM_BC);
     let right_bucket_start = splat((left_bucket + 1) * PARAM_BC);
     let link_bucket = splat(left_bucket << LINK_PLACES_BITS);
 
     for (index, pair) in matches.padded(V::COUNT).chunks_exact(V::COUNT).enumerate() {
-        let pair = V::load(token, pair);
-        let link = link_bucket.or(pair);
-        let left_start = record_start(TABLE - 1, pair.shr(BUCKET_LIMIT_BITS).and(places));
-        let right_start = record_start(TABLE - 1, pair.and(places));
-        // What is not used of these is not read.
-        let l = |word| left_start.gather(&left.records, word);
-        let r = |word| right_start.gather(&right.records, word);
-        let (l0, r0) = (l(0), r(0));
+        let link = link_bucket.or(V::load(token, pair));
+        let [l0, l1, l2, _] = parents::<V, TABLE>(token, pair, BUCKET_LIMIT_BITS, &left.records);
+        let [r0, r1, r2, _] = parents::<V, TABLE>(token, pair, 0, &right.records);
         let left_y = left_bucket_start.add(l0.shr(REMAINDER_SHIFT));
 
         let (hash, [second, third, fourth]) = if TABLE == 2 {
@@ -299,9 +300,8 @@ fn compute<V: Lanes, const TABLE: u8>(
             let (left_x, right_x) = (x(left_y, l0), x(right_y, r0));
             entry::<V, TABLE>(token, left_y, [left_x; 3], [right_x; 3])
         } else if record_words(TABLE - 1) > 2 && TABLE != 7 {
-            entry::<V, TABLE>(token, left_y, [l0, l(1), l(2)], [r0, r(1), r(2)])
+            entry::<V, TABLE>(token, left_y, [l0, l1, l2], [r0, r1, r2])
         } else {
-            let (l1, r1) = (l(1), r(1));
             entry::<V, TABLE>(token, left_y, [l0, l1, l1], [r0, r1, r1])
         };
 

@@ -13,7 +13,7 @@ pub(crate) use avx2::{Avx2, Avx2Lanes};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::{Avx512, Avx512Lanes};
 
-use crate::bucket::{MAX_RECORD_WORDS, RECORD_WORDS};
+use crate::bucket::{BUCKET_LIMIT, MAX_RECORD_WORDS, RECORD_WORDS};
 use crate::constants::PARAM_BC;
 
 /// `y / BC = y * BUCKET_FACTOR >> BUCKET_SHIFT` for every 26-bit `y`.
@@ -38,6 +38,30 @@ pub(crate) trait Lanes: Copy {
     fn store_records(words: [Self; MAX_RECORD_WORDS], records: &mut [[u32; MAX_RECORD_WORDS]]);
     /// `records[(self + offset) % RECORD_WORDS]`.
     fn gather(self, records: &[u32; RECORD_WORDS], offset: u32) -> Self;
+    /// The first `NEEDED` words of records of `WORDS` words; the others are anything. The places of the records are `BUCKET_LIMIT_BITS`
+    /// bits of the first [`Lanes::COUNT`] words of `places`, from bit `shift` on.
+    #[inline(always)]
+    fn gather_records<const WORDS: usize, const NEEDED: usize>(
+        token: Self::Token,
+        places: &[u32],
+        shift: u32,
+        records: &[u32; RECORD_WORDS],
+    ) -> [Self; MAX_RECORD_WORDS] {
+        let place = Self::load(token, places)
+            .shr(shift)
+            .and(Self::splat(token, BUCKET_LIMIT as u32 - 1));
+        let start = match WORDS {
+            1 => place,
+            2 => place.shl(1),
+            3 => place.add(place.shl(1)),
+            _ => place.shl(2),
+        };
+        let mut words = [start; MAX_RECORD_WORDS];
+        for (offset, word) in words.iter_mut().enumerate().take(NEEDED) {
+            *word = start.gather(records, offset as u32);
+        }
+        words
+    }
     /// Wrapping sum.
     fn add(self, other: Self) -> Self;
     /// Bitwise exclusive or.

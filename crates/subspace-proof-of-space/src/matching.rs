@@ -33,6 +33,8 @@ pub(crate) struct Matches {
     len: usize,
     /// Left place above, right place in the low [`BUCKET_LIMIT_BITS`] bits.
     pub(crate) words: [u32; MATCHES_WORDS],
+    /// Room for code that computes for every row which columns right entries match there, before it looks at left entries.
+    targets: Box<[u8; PARAM_B as usize * BUCKET_LIMIT]>,
 }
 
 impl Matches {
@@ -40,6 +42,7 @@ impl Matches {
         Self {
             len: 0,
             words: [0; MATCHES_WORDS],
+            targets: Box::new([0; PARAM_B as usize * BUCKET_LIMIT]),
         }
     }
 

@@ -3,8 +3,7 @@
 use crate::compression::{PROOF_WORDS, hash_proof};
 use crate::kernel::Kernel;
 use crate::lanes::Lanes;
-use crate::memory::prefetch;
-use crate::table::{Kept, PackedTable};
+use crate::table::{PackedTable, expand, links_of};
 
 /// Proofs handled side by side: as many as the widest vectors have lanes.
 pub(crate) const GROUP: usize = 16;
@@ -23,37 +22,6 @@ pub(crate) fn hash_group<V: Lanes>(token: V::Token, proofs: &GroupProofs, hashes
             words.store(&mut target[at..]);
         }
     }
-}
-
-/// Ranks of both parents of every entry; `ranks` are in `table`, whose words are links to `parents`, of `words_each` words. Asks for
-/// the words of the parents.
-#[inline(always)]
-fn expand<const N: usize, const PARENTS: usize>(
-    links: [u32; N],
-    parents: &Kept,
-    words_each: usize,
-) -> [u32; PARENTS] {
-    const { assert!(PARENTS == 2 * N) };
-    let mut ranks = [0; PARENTS];
-    for (pair, link) in ranks.as_chunks_mut::<2>().0.iter_mut().zip(links) {
-        *pair = parents.parents(link).map(|rank| {
-            prefetch(&parents.words, rank * words_each);
-            // The last word may be in the next cache line.
-            prefetch(&parents.words, (rank + 1) * words_each - 1);
-            rank as u32
-        });
-    }
-    ranks
-}
-
-/// The links of entries of `table`.
-#[inline(always)]
-fn links_of<const N: usize>(ranks: [u32; N], table: &Kept) -> [u32; N] {
-    let mut links = ranks;
-    for link in &mut links {
-        *link = table.words[*link as usize];
-    }
-    links
 }
 
 impl PackedTable {

@@ -6,7 +6,7 @@ use crate::builder::share;
 use crate::chains::Chains;
 use crate::constants::{NUM_BUCKETS, NUM_S_BUCKETS, PROOF_BYTES, challenge_prefix};
 use crate::kernel::LINK_PLACES_BITS;
-use crate::memory::zeroed_words;
+use crate::memory::{prefetch, zeroed_words};
 use std::ops::Range;
 use subspace_core_primitives::pos::PosProof;
 
@@ -210,6 +210,37 @@ impl TableMemory {
     }
 }
 
+/// Ranks of both parents of every entry, given by its link to entries of `parents`, of `words_each` words. Asks for the words of the
+/// parents.
+#[inline(always)]
+pub(crate) fn expand<const N: usize, const PARENTS: usize>(
+    links: [u32; N],
+    parents: &Kept,
+    words_each: usize,
+) -> [u32; PARENTS] {
+    const { assert!(PARENTS == 2 * N) };
+    let mut ranks = [0; PARENTS];
+    for (pair, link) in ranks.as_chunks_mut::<2>().0.iter_mut().zip(links) {
+        *pair = parents.parents(link).map(|rank| {
+            prefetch(&parents.words, rank * words_each);
+            // The last word may be in the next cache line.
+            prefetch(&parents.words, (rank + 1) * words_each - 1);
+            rank as u32
+        });
+    }
+    ranks
+}
+
+/// The links of entries of `table`.
+#[inline(always)]
+pub(crate) fn links_of<const N: usize>(ranks: [u32; N], table: &Kept) -> [u32; N] {
+    let mut links = ranks;
+    for link in &mut links {
+        *link = table.words[*link as usize];
+    }
+    links
+}
+
 impl PackedTable {
     /// The record of an entry of table 3.
     #[inline(always)]
@@ -238,22 +269,14 @@ impl PosTable for PackedTable {
     fn find_proof(&self, challenge_index: u32) -> Option<PosProof> {
         let link = self.last.find(challenge_index)?;
         let [links_4, links_5, links_6] = &self.links;
+        // Level by level, so that a processor waits for all places of a level at once.
+        let ranks_6 = expand::<1, 2>([link], links_6, 1);
+        let ranks_5 = expand::<2, 4>(links_of(ranks_6, links_6), links_5, 1);
+        let ranks_4 = expand::<4, 8>(links_of(ranks_5, links_5), links_4, 1);
+        let ranks_3 = expand::<8, 16>(links_of(ranks_4, links_4), &self.leaves, 3);
         let mut proof = [0; PROOF_BYTES];
-        let (parts, _) = proof.as_chunks_mut::<LEAF_BYTES>();
-        let mut parts = parts.iter_mut();
-        for rank_6 in links_6.parents(link) {
-            for rank_5 in links_5.parents(links_6.words[rank_6]) {
-                for rank_4 in links_4.parents(links_5.words[rank_5]) {
-                    for (rank_3, part) in self
-                        .leaves
-                        .parents(links_4.words[rank_4])
-                        .into_iter()
-                        .zip(&mut parts)
-                    {
-                        part.copy_from_slice(&leaf_bytes(self.leaf(rank_3)));
-                    }
-                }
-            }
+        for (part, rank) in proof.as_chunks_mut::<LEAF_BYTES>().0.iter_mut().zip(ranks_3) {
+            *part = leaf_bytes(self.leaf(rank as usize));
         }
         Some(PosProof::from(proof))
     }

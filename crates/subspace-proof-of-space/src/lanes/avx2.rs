@@ -1,7 +1,7 @@
 //! Eight words in a 256-bit vector.
 
 use super::{BUCKET_FACTOR, BUCKET_SHIFT, Lanes};
-use crate::bucket::{MAX_RECORD_WORDS, RECORD_WORDS};
+use crate::bucket::{BUCKET_LIMIT, MAX_RECORD_WORDS, RECORD_WORDS};
 use crate::constants::PARAM_BC;
 use std::arch::x86_64::*;
 
@@ -94,6 +94,45 @@ impl Lanes for Avx2Lanes {
             let indexes = _mm256_and_si256(_mm256_add_epi32(self.0, offset), mask);
             _mm256_i32gather_epi32::<4>(records.as_ptr().cast(), indexes)
         })
+    }
+
+    /// Loads whole records and transposes them, which takes fewer steps than a gathering load for each word.
+    #[inline(always)]
+    fn gather_records<const WORDS: usize, const NEEDED: usize>(
+        token: Avx2,
+        places: &[u32],
+        shift: u32,
+        records: &[u32; RECORD_WORDS],
+    ) -> [Self; MAX_RECORD_WORDS] {
+        const { assert!(WORDS <= MAX_RECORD_WORDS && BUCKET_LIMIT * MAX_RECORD_WORDS <= RECORD_WORDS) };
+        let places: &[u32; Self::COUNT] = places.first_chunk().expect("as many places as lanes");
+        if WORDS == 1 {
+            let word = |lane: usize| records[(places[lane] >> shift) as usize % BUCKET_LIMIT];
+            let words: [u32; Self::COUNT] = std::array::from_fn(word);
+            return [Self::load(token, &words); MAX_RECORD_WORDS];
+        }
+        let start = |lane: usize| {
+            let place = (places[lane] >> shift) as usize % BUCKET_LIMIT;
+            // In bounds: a record of the most words at the last place ends where `records` does.
+            records.as_ptr().wrapping_add(place * WORDS).cast()
+        };
+        // SAFETY: the token proves AVX2, and 16 bytes of any alignment are read at places in bounds, see above.
+        unsafe {
+            // Records i and i + 4.
+            let pair = |lane| {
+                let low = _mm256_castsi128_si256(_mm_loadu_si128(start(lane)));
+                _mm256_inserti128_si256::<1>(low, _mm_loadu_si128(start(lane + 4)))
+            };
+            let (a, b, c, d) = (pair(0), pair(1), pair(2), pair(3));
+            let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+            let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+            [
+                Self(_mm256_unpacklo_epi64(ab_low, cd_low)),
+                Self(_mm256_unpackhi_epi64(ab_low, cd_low)),
+                Self(_mm256_unpacklo_epi64(ab_high, cd_high)),
+                Self(_mm256_unpackhi_epi64(ab_high, cd_high)),
+            ]
+        }
     }
 
     #[inline(always)]
