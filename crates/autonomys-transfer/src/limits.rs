@@ -110,7 +110,7 @@ pub const HEDGE_TICK: Duration = Duration::from_millis(10);
 
 /// A want that a spare has completed waits so long for the item that the spare stands in for: putting a piece together from its data
 /// parts is a copy, while a part that is computed from parity takes more processor time than all other work on the piece.
-pub const SPARE_GRACE: Duration = Duration::from_millis(10);
+pub const SPARE_GRACE: Duration = Duration::from_millis(50);
 
 /// Late questions that others are asked for at once: this many, or half of what is under way if that is more, so that a slow network
 /// is not given the double load.

@@ -1,14 +1,16 @@
 //! A plain TCP copy as the yardstick: what the same path carries when nobody looks anything up, checks anything or decodes anything.
 //!
-//! One connection, a thread that writes a buffer of a piece's size again and again, and a thread that reads into a buffer of the same
-//! size. It stands at the address of one of the caches, so it takes the path that the pieces took, which is possible only when that
-//! address is one of this machine.
+//! One connection as the system makes it, a thread that writes the pieces of a segment again and again, and a thread that reads into a
+//! buffer of one piece. A segment is more than processors keep near them: the sender's bytes come from memory, as those of pieces in
+//! the page cache do. It stands at the address of one of the caches, so it takes the path that the pieces took, which is possible only
+//! when that address is one of this machine.
 
 use anyhow::{Context, Result, ensure};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 use subspace_core_primitives::pieces::PIECE_SIZE;
+use subspace_core_primitives::segments::ARCHIVED_HISTORY_SEGMENT_SIZE;
 
 /// A loopback copy moves megabytes in milliseconds; a side that hears nothing for this long has lost the other.
 const STALLED_AFTER: Duration = Duration::from_secs(20);
@@ -23,16 +25,21 @@ pub(super) fn tcp_copy(address: IpAddr, bytes: u64) -> Result<Duration> {
     let listener = TcpListener::bind((address, 0))
         .with_context(|| format!("cannot listen on {address} for the baseline"))?;
     let at = listener.local_addr()?;
+    // Not zeros: pages that were never written are all one page.
+    let pieces = vec![0x5a; ARCHIVED_HISTORY_SEGMENT_SIZE];
     std::thread::scope(|scope| {
+        let pieces = &pieces;
         let sender = scope.spawn(move || -> std::io::Result<()> {
             let (mut stream, _) = listener.accept()?;
             stream.set_write_timeout(Some(STALLED_AFTER))?;
-            let buffer = vec![0x5a; PIECE_SIZE];
             let mut left = bytes;
-            while left > 0 {
-                let chunk = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-                stream.write_all(&buffer[..chunk])?;
+            for piece in pieces.chunks_exact(PIECE_SIZE).cycle() {
+                let chunk = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+                stream.write_all(&piece[..chunk])?;
                 left -= chunk as u64;
+                if left == 0 {
+                    break;
+                }
             }
             Ok(())
         });
