@@ -316,10 +316,14 @@ impl Driver {
             Ok(None) => Err(Outcome::Missing),
             Err(error) => Err(Outcome::Failed(error)),
         };
+        let is_delivered = result.is_ok();
         if let Some(active) = self.active.get_mut(&question.want) {
             active
                 .progress
                 .settle(question.number, result, now - question.asked_at);
+            if !is_delivered {
+                self.send_spares(question.want);
+            }
             self.advance(question.want);
         }
     }

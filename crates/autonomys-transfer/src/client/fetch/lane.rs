@@ -131,20 +131,33 @@ impl Lane {
         first + self.spacing.bound() * u32::try_from(ahead).unwrap_or(u32::MAX)
     }
 
-    /// Keys for the next Get, when one may be sent: an even share of those that wait, so that several are under way.
+    /// A question that was asked as a spare is needed now: another one of its want is late.
+    pub(super) fn is_needed(&mut self, id: QuestionId) {
+        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.id == id) {
+            waiting.spare = false;
+        }
+    }
+
+    /// Keys for the next Get, when one may be sent: an even share of those that wait, so that several are under way. Spares go when nothing
+    /// else is under way: a line that has work carries what is needed, and most spares are not needed any more by then.
     pub(super) fn next_get(&mut self) -> Option<Vec<(QuestionId, ItemKey)>> {
         let places = FETCH_GETS_PER_PEER.saturating_sub(self.gets);
-        if self.waiting.is_empty() || places == 0 {
+        let with_spares = self.gets == 0;
+        let ready = match with_spares {
+            true => self.waiting.len(),
+            false => self.waiting.iter().filter(|waiting| !waiting.spare).count(),
+        };
+        if ready == 0 || places == 0 {
             return None;
         }
-        let share = self.waiting.len().div_ceil(places);
+        let share = ready.div_ceil(places);
         let count = share.clamp(FETCH_KEYS_MIN, MAX_KEYS_PER_GET).min(self.max_keys);
         let (mut batch, mut later, mut keys) = (Vec::new(), VecDeque::new(), HashSet::new());
         while batch.len() < count
             && let Some(waiting) = self.waiting.pop_front()
         {
             // Two wants may want the same; a Get takes a key only once.
-            if keys.insert(waiting.key) {
+            if (with_spares || !waiting.spare) && keys.insert(waiting.key) {
                 batch.push(waiting);
             } else {
                 later.push_back(waiting);
@@ -207,6 +220,23 @@ mod tests {
         let batch = lane.next_get().unwrap();
         let order: Vec<_> = batch.into_iter().map(|(id, _)| id).collect();
         assert_eq!(order, [1, 2, 4, 5, 7, 0, 3, 6]);
+    }
+
+    #[test]
+    fn spares_wait_while_others_are_under_way_unless_they_are_needed() {
+        let mut lane = lane();
+        lane.add(0, ItemKey::piece(0, 0), false);
+        assert_eq!(lane.next_get().unwrap().len(), 1);
+        lane.add(1, ItemKey::piece(0, 1), true);
+        lane.add(2, ItemKey::piece(0, 2), true);
+        assert_eq!(lane.next_get(), None);
+        lane.add(3, ItemKey::piece(0, 3), false);
+        assert_eq!(lane.next_get().unwrap(), [(3, ItemKey::piece(0, 3))]);
+        lane.is_needed(2);
+        assert_eq!(lane.next_get().unwrap(), [(2, ItemKey::piece(0, 2))]);
+        assert_eq!(lane.next_get(), None);
+        lane.gets = 0;
+        assert_eq!(lane.next_get().unwrap(), [(1, ItemKey::piece(0, 1))]);
     }
 
     #[test]

@@ -25,6 +25,21 @@ impl Driver {
         }
     }
 
+    /// Spares of this want that still wait for their line to have nothing else to do do so no longer.
+    pub(super) fn send_spares(&mut self, want: usize) {
+        let Some(active) = self.active.get(&want) else {
+            return;
+        };
+        for (id, _) in &active.asked {
+            if let Some(question) = self.questions.get(id)
+                && question.get.is_none()
+                && let Some(lane) = self.lanes.get_mut(&question.lane)
+            {
+                lane.is_needed(*id);
+            }
+        }
+    }
+
     pub(super) fn look_for_late_ones(&mut self) {
         let now = Instant::now();
         let usual: HashMap<_, _> = self
@@ -72,6 +87,7 @@ impl Driver {
         waited_for.sort_unstable();
         waited_for.dedup();
         for want in waited_for {
+            self.send_spares(want);
             self.advance(want);
         }
     }
