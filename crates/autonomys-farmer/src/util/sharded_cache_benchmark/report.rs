@@ -58,7 +58,7 @@ pub(super) struct Baseline {
     /// Where it was measured, or why it was not.
     pub(super) path: String,
     pub(super) bytes: u64,
-    /// Throughput of the faster one of two copies, half of the bytes before the epochs and half behind them.
+    /// Throughput of all copies together: before, between and after the epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bytes_per_second: Option<f64>,
 }
