@@ -103,25 +103,27 @@ pub(crate) async fn run(nats: &NatsArgs, args: ControllerArgs, cancel: Cancellat
     }
     settings.bind_chain(chain.to_settings()).await?;
 
+    let shared = Shared {
+        id: ControllerId::try_from(context.instance())?,
+        node,
+        cancel: cancel.clone(),
+    };
+    // First of all: every second without announcements is a slot that nobody farms, and neither they nor solutions need what follows.
+    let mut tasks = JoinSet::new();
+    let slot_connection = context.cluster.dedicated_connection("slots").await?;
+    tasks.spawn(slots::run(slot_connection, shared.clone()));
+
     let pool = compute_pool("controller", available_processors(), Priority::Normal)?;
     let arithmetic = Arithmetic::load(chain, &args.kzg, &pool).await?;
     let fetcher = PieceFetcher::start(&context.cluster, context.pool.clone(), context.members()).await?;
-    let pieces = Arc::new(NodePieces::new(node.clone(), fetcher.placement()));
+    let pieces = Arc::new(NodePieces::new(shared.node.clone(), fetcher.placement()));
     let handlers = Handlers {
         items: Arc::clone(&pieces) as _,
         ..Handlers::default()
     };
     context.serve(&args.data_plane, nats, handlers).await?;
 
-    let shared = Shared {
-        id: ControllerId::try_from(context.instance())?,
-        node,
-        cancel: cancel.clone(),
-    };
     let election = LeaderElection::start(&context.cluster, shared.id).await?;
-    let mut tasks = JoinSet::new();
-    let slot_connection = context.cluster.dedicated_connection("slots").await?;
-    tasks.spawn(slots::run(slot_connection, shared.clone()));
     let newest = Arc::new(AtomicU64::new(0));
     let admission = admission::Admission {
         arithmetic,
