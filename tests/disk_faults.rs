@@ -1,11 +1,11 @@
 //! Disks that fail: full at every stage of a sector's way, with I/O errors, mounted read-only. The error names the disk, the other farms
 //! go on, and everything is as it should be once the fault is gone, without a restart of anything.
 
-use crate::support::caches::{CachesFromOutside, FILLED_WITHIN, utility};
+use crate::support::caches::utility;
 use crate::support::roles::{PLOTTED_WITHIN, REWARD_ACCOUNT, verify_farm};
 use crate::support::{DevChain, Faults, Process, TestCluster, Turn};
 use autonomys_cluster::Role;
-use autonomys_cluster::members::{MembersSnapshot, MembersView, PlotClientStatus, RoleStatus};
+use autonomys_cluster::members::{MembersView, PlotClientStatus, RoleStatus};
 use autonomys_farm::metadata_file::MetadataFile;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -300,92 +300,4 @@ async fn nothing_to_farm(disks: &Disks) {
     let last = output.lines().last().unwrap_or_default();
     assert!(last.starts_with("error: no farm can be opened"), "{output}");
     assert!(last.contains("Read-only file system"), "{output}");
-}
-
-/// A cache whose disk is full says so and serves on what it has; others have the rest, and it takes up the work once there is room. A cache
-/// of two disks goes on with the one that works.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn full_disks_of_caches_stop_nobody() {
-    const PIECES: u64 = 256;
-    let _turn = Turn::wait().await;
-    let cluster = TestCluster::start(DevChain::default()).await;
-    let caches = CachesFromOutside::look(&cluster).await;
-    let archive_faults = Faults::new(&cluster.path(""), "archive");
-    archive_faults.set([format!("write {} ENOSPC", cluster.path("full").display())]);
-    let full = archive_faults
-        .of(cluster
-            .named_role("full", "full-piece-sharded-cache")
-            .path(&cluster.path("full"), ""))
-        .start();
-    let _sound = cluster
-        .named_role("sound", "full-piece-sharded-cache")
-        .path(&cluster.path("sound"), "")
-        .start();
-    let slab_faults = Faults::new(&cluster.path(""), "slabs");
-    let two_disks = slab_faults
-        .of(cluster
-            .role("sharded-cache")
-            .path(&cluster.path("first-disk"), ",size=300MiB")
-            .path(&cluster.path("second-disk"), ",size=300MiB"))
-        .start();
-    let are_there = |snapshot: &MembersSnapshot| {
-        snapshot.role(Role::FullPieceShardedCache).count() == 2
-            && snapshot.role(Role::ShardedCache).count() == 1
-    };
-    cluster
-        .wait_for_members(&caches.members, "the caches are there", FILLED_WITHIN, are_there)
-        .await;
-    // Room was set aside when the cache started; now the second disk takes nothing any more.
-    slab_faults.set([format!("write {} ENOSPC", cluster.path("second-disk").display())]);
-    let _controller = cluster.controller().start();
-
-    let said = async |process: &Process, words: &[&str]| {
-        let what = format!("{} tells {words:?}", process.name());
-        cluster
-            .wait_until(&what, FILLED_WITHIN, async || {
-                let output = process.output();
-                let told = output
-                    .lines()
-                    .any(|line| words.iter().all(|word| line.contains(word)));
-                told.then_some(())
-            })
-            .await;
-    };
-    said(&full, &["ERROR", "segment=0", "No space left", "trying again"]).await;
-    said(&two_disks, &["ERROR", "second-disk", "set aside"]).await;
-    // All pieces are on the disk that works, and nobody misses one.
-    caches.settled(1, PIECES).await;
-    let full_archives = |snapshot: &MembersSnapshot| {
-        let full = snapshot
-            .role(Role::FullPieceShardedCache)
-            .filter(|member| match &member.status {
-                RoleStatus::FullPieceShardedCache(status) => status.holds(0.into()),
-                _ => false,
-            });
-        full.count()
-    };
-    cluster
-        .wait_for_members(
-            &caches.members,
-            "one archive has the segment",
-            FILLED_WITHIN,
-            |snapshot| full_archives(snapshot) == 1,
-        )
-        .await;
-    let verified = caches.util("verify-piece --json").await;
-    assert_eq!(verified.code, Some(0), "{}", verified.text);
-    assert_eq!(verified.json["items"], 2 * PIECES);
-
-    archive_faults.lift();
-    cluster
-        .wait_for_members(
-            &caches.members,
-            "both archives have it",
-            FILLED_WITHIN,
-            |snapshot| full_archives(snapshot) == 2,
-        )
-        .await;
-    let verified = caches.util("verify-piece --json").await;
-    assert_eq!(verified.code, Some(0), "{}", verified.text);
-    assert_eq!(verified.json["items"], 3 * PIECES);
 }
